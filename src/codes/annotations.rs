@@ -1,0 +1,112 @@
+//! ESC1xx: what the annotations or the `config` say.
+
+super::codes! {
+    UNKNOWN_ANNOTATION = "ESC101" {
+        title: "Unknown annotation",
+        cause: "A key under esc.pulumi.com/ is not one that this release knows. Unknown keys are refused, because a misspelt one would otherwise be ignored in silence.",
+        fix: "Correct the key; the message names the nearest known one. `docs/annotations.md` lists them all.",
+        example: "esc.pulumi.com/environment: acme/shop/prod",
+    }
+    VARIABLE_NAME = "ESC102" {
+        title: "Illegal variable name",
+        cause: "The name after `env.` is not a variable name that every shell and kubelet accepts.",
+        fix: "Use letters, digits and underscores, and begin with a letter or underscore. A name that ends in an underscore, or is longer than 59 characters, goes into esc.pulumi.com/config.",
+        example: "esc.pulumi.com/env.DATABASE_URL: db.url",
+    }
+    FILE_NAME = "ESC103" {
+        title: "Illegal file name",
+        cause: "The name after `file.` would lead out of the mount path, or collides with the links that make updates atomic.",
+        fix: "Use a relative name without empty, `.` or `..` parts. Names with a slash go into esc.pulumi.com/config.",
+        example: "esc.pulumi.com/config: |\n  files:\n    tls/ca.crt: tls.ca",
+    }
+    REFERENCE = "ESC104" {
+        title: "Not an environment reference",
+        cause: "An environment is named by organization, project and environment, with an optional version.",
+        fix: "Write organization/project/environment, optionally followed by @revision or @tag.",
+        example: "esc.pulumi.com/environment: acme/shop/prod@stable",
+    }
+    PATH = "ESC105" {
+        title: "Not a property path",
+        cause: "The value does not follow the grammar of ESC's property paths.",
+        fix: "Write names joined by dots, [0] for an element and [\"a.b\"] for a key with special characters; `.` alone is the whole environment.",
+        example: "esc.pulumi.com/env.FIRST_HOST: hosts[0].name",
+    }
+    VALUE = "ESC106" {
+        title: "Value not understood",
+        cause: "The annotation's value is not of the form that its key takes.",
+        fix: "The message says what is expected. Kubernetes annotations are strings: quote true, false and numbers.",
+        example: "esc.pulumi.com/timeout: 90s",
+    }
+    SAID_TWICE = "ESC107" {
+        title: "Said twice",
+        cause: "One layer (the pod's annotations, or its namespace's) names the same variable, file or setting in two places.",
+        fix: "Keep one of the two.",
+        example: "",
+    }
+    NO_ENVIRONMENT = "ESC108" {
+        title: "No environment named",
+        cause: "The pod asks for injection, and neither it nor its namespace says which environment to open.",
+        fix: "Add the annotation esc.pulumi.com/environment to the pod, or to its namespace as a default.",
+        example: "esc.pulumi.com/environment: acme/shop/prod",
+    }
+    ORPHAN = "ESC109" {
+        title: "Modifier without a file",
+        cause: "A `format.`, `decode.` or `mode.` annotation names a file that no `file.` annotation asks for.",
+        fix: "Add the file, or correct the name so that both agree.",
+        example: "esc.pulumi.com/file.keystore.p12: tls.p12\nesc.pulumi.com/decode.keystore.p12: base64",
+    }
+    CONFIG = "ESC110" {
+        title: "Malformed config",
+        cause: "The YAML of esc.pulumi.com/config can't be read, or has a key that is not in its schema.",
+        fix: "Correct the line that the message names.",
+        example: "esc.pulumi.com/config: |\n  env:\n    DATABASE_URL: db.url\n  files:\n    keystore.p12: {path: tls.p12, decode: base64}",
+    }
+    NOT_YET = "ESC111" {
+        title: "Not built yet",
+        cause: "The setting is part of the published contract, and this release does not carry it out yet. It is refused rather than ignored.",
+        fix: "Remove the setting, or wait for the release that has it: CHANGELOG.md says when.",
+        example: "",
+    }
+    API_URL = "ESC112" {
+        title: "ESC address not allowed",
+        cause: "The address receives the pod's token, so an annotation may only choose one that the operator has listed.",
+        fix: "Remove esc.pulumi.com/api-url, or ask the operator to add the address with --allow-api-url.",
+        example: "",
+    }
+    AUDIENCE = "ESC113" {
+        title: "Audience not allowed",
+        cause: "A token with that audience could be used elsewhere, so an annotation may only choose one that the operator has listed.",
+        fix: "Remove esc.pulumi.com/service-account-audience, or ask the operator to add it with --allow-audience.",
+        example: "",
+    }
+    ENVIRONMENT_NOT_ALLOWED = "ESC114" {
+        title: "Environment not allowed in this namespace",
+        cause: "The namespace's annotation esc.pulumi.com/allowed-environments does not list the environment.",
+        fix: "Name one that is listed, or ask the namespace's owner to extend the list.",
+        example: "esc.pulumi.com/allowed-environments: acme/shop/*, acme/shared/prod",
+    }
+    TOKEN_SECRET = "ESC115" {
+        title: "Access token Secret needed",
+        cause: "The operator chose static tokens (--auth token), and the pod names no Secret that holds one.",
+        fix: "Add esc.pulumi.com/access-token-secret to the pod, or to its namespace as a default.",
+        example: "esc.pulumi.com/access-token-secret: esc-token/accessToken",
+    }
+    PLAN_SIZE = "ESC116" {
+        title: "Too much asked for",
+        cause: "What a pod asks for travels in its spec, and may have 64 KiB there; the variables and files of this pod need more.",
+        fix: "Deliver the whole environment as one file, use ESC's own projections, or split the pod's needs over several environments.",
+        example: "esc.pulumi.com/file.settings.json: .",
+    }
+    NOTHING = "ESC117" {
+        title: "Nothing to deliver",
+        cause: "`projections` is `none`, and no variable or file is named.",
+        fix: "Name what to deliver, or remove esc.pulumi.com/projections.",
+        example: "",
+    }
+    NO_MEANING = "ESC118" {
+        title: "No meaning on a namespace",
+        cause: "A warning: `inject` and `status` speak of one pod, so as a default they are ignored.",
+        fix: "Remove the annotation from the namespace; to inject every pod of it, set its label esc.pulumi.com/injection to `all`.",
+        example: "",
+    }
+}

@@ -1,0 +1,88 @@
+//! ESC2xx: what the pod looks like.
+
+super::codes! {
+    UNKNOWN_CONTAINER = "ESC201" {
+        title: "No such container",
+        cause: "An annotation names a container that the pod does not have.",
+        fix: "Correct the name; the message lists the pod's containers.",
+        example: "",
+    }
+    NO_COMMAND = "ESC202" {
+        title: "Variables need a command",
+        cause: "Variables arrive through a small wrapper that starts the container's command, and the container states none: its command is only known from its image.",
+        fix: "State the command in the container, or in the annotation that the message shows. Files need no command.",
+        example: "esc.pulumi.com/command.app: '[\"/app/server\"]'",
+    }
+    VARIABLE_TAKEN = "ESC203" {
+        title: "Variable already set",
+        cause: "The container's own env sets a variable that an annotation asks for as well.",
+        fix: "Remove one of the two, or use esc.pulumi.com/containers to leave the container out.",
+        example: "",
+    }
+    NAME_TAKEN = "ESC204" {
+        title: "Name already taken",
+        cause: "The pod has a container or volume of its own with a name that the injector uses.",
+        fix: "Rename it; esc-agent and volumes beginning with esc- are the injector's.",
+        example: "",
+    }
+    MOUNT_TAKEN = "ESC205" {
+        title: "Mount path already taken",
+        cause: "A container mounts something of its own at, or below, a path that the injector mounts.",
+        fix: "Move the container's mount, or choose another esc.pulumi.com/mount-path.",
+        example: "esc.pulumi.com/mount-path: /etc/esc",
+    }
+    MOUNT_BELOW_READ_ONLY = "ESC206" {
+        title: "Mount path below a read-only mount",
+        cause: "The container runtime has to create the mount point, and can't inside a volume that is mounted read-only.",
+        fix: "Choose another esc.pulumi.com/mount-path, or mount the volume above it writable.",
+        example: "esc.pulumi.com/mount-path: /etc/esc",
+    }
+    MODE_OWNER = "ESC207" {
+        title: "Nobody could read the file",
+        cause: "The mode lets only the file's owner or group read it, and nothing says that the application is one of them: the owner is the agent's uid, the group is the pod's fsGroup.",
+        fix: "Set the pod's securityContext.fsGroup and use 0440, or give all receiving containers the same runAsUser, or drop the mode.",
+        example: "spec:\n  securityContext: {fsGroup: 2000}",
+    }
+    WINDOWS = "ESC208" {
+        title: "Windows pod",
+        cause: "The agent runs on Linux only.",
+        fix: "Remove the esc.pulumi.com/ annotations from this pod.",
+        example: "",
+    }
+    STARTS_BEFORE = "ESC209" {
+        title: "Container starts before the agent",
+        cause: "The annotation esc.pulumi.com/containers names an init container that runs before the agent, when nothing is there yet.",
+        fix: "Take it off the list, or let the agent run first (esc.pulumi.com/init-first: \"true\").",
+        example: "",
+    }
+    NO_RECEIVER = "ESC210" {
+        title: "No container left to receive",
+        cause: "Every container of the pod is on the operator's excluded list or starts before the agent.",
+        fix: "Name the receivers in esc.pulumi.com/containers.",
+        example: "esc.pulumi.com/containers: app",
+    }
+    MALFORMED = "ESC211" {
+        title: "Malformed pod",
+        cause: "A field that the injector must read has a type or a size that no pod can have.",
+        fix: "Correct the field that the message names.",
+        example: "",
+    }
+    NEVER_RESTARTS = "ESC212" {
+        title: "The pod has one try",
+        cause: "A warning: with `restartPolicy: Never`, an agent that can't reach ESC within its timeout fails the pod for good.",
+        fix: "Leave it if whoever makes the pod makes another, such as a Job. Otherwise give the fetch more time, or let the application start without values.",
+        example: "esc.pulumi.com/timeout: 10m",
+    }
+    ON_COMMAND_LINE = "ESC213" {
+        title: "A value shows on the command line",
+        cause: "A warning: the container's command or arguments refer to a delivered variable, and command lines show in the process list.",
+        fix: "Let the application read the variable itself, or deliver the value as a file.",
+        example: "",
+    }
+    RECEIVES_NOTHING = "ESC214" {
+        title: "An init container receives nothing",
+        cause: "A warning: the init container stands before the mesh sidecar that the agent has to wait for, so it runs before there is anything to receive.",
+        fix: "Leave it if it needs nothing. Otherwise put it after the sidecar.",
+        example: "",
+    }
+}

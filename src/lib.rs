@@ -1,0 +1,13 @@
+//! Delivers Pulumi ESC secrets and configuration to Kubernetes pods.
+//!
+//! One binary is the admission webhook, the in-pod agent, the exec wrapper, the offline tools and a local
+//! ESC-compatible server. The map:
+//!
+//! | module | what it is for | may do I/O |
+//! |---|---|---|
+//! | [`codes`] | every error code a person can meet: cause and fix | no |
+//! | [`secret`] | the one type that holds secret bytes | no |
+//!
+
+pub mod codes;
+pub mod secret;
