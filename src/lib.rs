@@ -5,9 +5,11 @@
 //!
 //! | module | what it is for | may do I/O |
 //! |---|---|---|
+//! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
 //! | [`codes`] | every error code a person can meet: cause and fix | no |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
 
 pub mod codes;
 pub mod secret;
+pub mod yaml;
