@@ -6,11 +6,13 @@
 //! | module | what it is for | may do I/O |
 //! |---|---|---|
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
+//! | [`client`] | ESC over HTTP | yes |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
 //! | [`codes`] | every error code a person can meet: cause and fix | no |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
 
+pub mod client;
 pub mod codes;
 pub mod esc;
 pub mod secret;
