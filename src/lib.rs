@@ -5,6 +5,7 @@
 //!
 //! | module | what it is for | may do I/O |
 //! |---|---|---|
+//! | [`agent`] | inside the pod: fetch, publish, exec | yes |
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
@@ -12,6 +13,7 @@
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
 
+pub mod agent;
 pub mod client;
 pub mod codes;
 pub mod esc;

@@ -1,0 +1,17 @@
+//! Inside the pod: fetch the environment, publish it to tmpfs, start the application.
+//!
+//! [`plan`] and [`wrapper`] are the contract with the webhook and are pure; [`content`] and [`envfile`] are pure
+//! too. Everything else does I/O.
+
+pub mod binary;
+pub mod content;
+pub mod envfile;
+pub mod exec;
+pub mod failure;
+pub mod init;
+pub mod plan;
+pub mod publish;
+pub mod wrapper;
+
+pub use failure::{Failure, Kind};
+pub use init::{Options, Report, init, read_plan};

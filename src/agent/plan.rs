@@ -1,0 +1,186 @@
+//! What the webhook tells the agent: a JSON document in the agent's environment. Pure data, no secrets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::esc::{
+    names::{FileName, VariableName},
+    path::Path,
+    reference::Reference,
+    render::{Decode, Format},
+    token_type::TokenType,
+};
+
+/// The agent's environment variable that carries its plan.
+pub const VARIABLE: &str = "ESC_INJECTOR_PLAN";
+
+/// The newest plan version this build writes, and the only one it reads.
+pub const VERSION: u32 = 1;
+
+/// Everything the agent does, decided at admission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Plan {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// Where ESC is.
+    pub api: Api,
+    /// How the agent proves who the pod is.
+    pub auth: Auth,
+    /// What to open, in the order of folding. Never empty.
+    pub environments: Vec<Reference>,
+    /// Budget of the first fetch, in seconds.
+    pub timeout_seconds: u64,
+    /// What happens when ESC stays unreachable for the whole budget.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// Directory to copy the agent's own binary into, for the exec wrapper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary_dir: Option<String>,
+    /// Sets of files and variables, each with its own volumes. Never empty.
+    pub views: Vec<View>,
+}
+
+/// Where ESC is and how to get there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Api {
+    /// Service root, without `/api/esc`.
+    pub url: String,
+    /// PEM certificates to trust for it, besides the public roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// Proxy for https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_proxy: Option<String>,
+    /// Hosts that bypass the proxy, as `NO_PROXY` lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_proxy: Option<String>,
+}
+
+/// How the agent authenticates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
+pub enum Auth {
+    /// Exchange the pod's projected token (RFC 8693).
+    Exchange {
+        /// The ESC organization whose token is asked for (`audience` of the exchange).
+        organization: String,
+        /// Kind of token to ask for.
+        token_type: TokenType,
+        /// The projected `ServiceAccount` token.
+        token_file: String,
+    },
+    /// A static access token.
+    Token {
+        /// The file that holds it.
+        token_file: String,
+    },
+}
+
+/// What happens when ESC is unreachable, throttled or failing for the whole budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Keep the application from starting.
+    #[default]
+    Block,
+    /// Start it without, and leave a mark that says so.
+    Start,
+}
+
+/// The files and variables that a group of containers gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct View {
+    /// The containers that mount this view.
+    pub containers: Vec<String>,
+    /// Where the containers see the files.
+    pub mount_path: String,
+    /// Where the agent writes the files; none when the view can have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_dir: Option<String>,
+    /// Where the agent writes the variables; none when the view can have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env_dir: Option<String>,
+    /// Which of ESC's own projections to deliver as well.
+    #[serde(default)]
+    pub projections: Projections,
+    /// Files by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileEntry>,
+    /// Variables by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<VariableEntry>,
+}
+
+/// Which of ESC's own projections to deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Projections {
+    /// `environmentVariables` and `files`.
+    All,
+    /// `environmentVariables`.
+    Env,
+    /// `files`.
+    Files,
+    /// Neither.
+    #[default]
+    None,
+}
+
+impl Projections {
+    /// Whether `environmentVariables` is delivered.
+    pub fn env(self) -> bool {
+        matches!(self, Self::All | Self::Env)
+    }
+
+    /// Whether `files` is delivered.
+    pub fn files(self) -> bool {
+        matches!(self, Self::All | Self::Files)
+    }
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FileEntry {
+    /// Name below the mount path.
+    pub name: FileName,
+    /// What it holds.
+    pub path: Path,
+    /// How it is written; by name and shape when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// How its text is decoded first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode: Option<Decode>,
+    /// Permission bits; 0444 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+}
+
+/// One environment variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct VariableEntry {
+    /// Its name.
+    pub name: VariableName,
+    /// What it holds; an object or array arrives as compact JSON.
+    pub path: Path,
+    /// How it is written, where `config` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+}
+
+impl Plan {
+    /// The plan as it stands in the pod: JSON in which no `$` occurs, since kubelet expands `$(…)` and `$$` in
+    /// variables. A `$` can only stand inside a JSON string, where its escape means the same.
+    pub fn to_variable(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self).map(|json| json.replace('$', "\\u0024"))
+    }
+
+    /// Reads what [`Plan::to_variable`] wrote.
+    pub fn from_variable(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
