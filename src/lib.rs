@@ -8,6 +8,7 @@
 //! | [`agent`] | inside the pod: fetch, publish, exec | yes |
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
+//! | [`lang`] | ESC's environment language | no |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
 //! | [`codes`] | every error code a person can meet: cause and fix | no |
 //! | [`secret`] | the one type that holds secret bytes | no |
@@ -17,5 +18,6 @@ pub mod agent;
 pub mod client;
 pub mod codes;
 pub mod esc;
+pub mod lang;
 pub mod secret;
 pub mod yaml;

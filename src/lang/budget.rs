@@ -1,0 +1,53 @@
+//! The limit on what one evaluation may build, against documents that grow exponentially through references.
+
+/// What one open may cost over all its documents, in [`super::value::Value::weight`]: a thousand times a large
+/// real environment, and still no threat to the machine.
+const BUDGET: usize = 64 << 20;
+
+/// What is left of it. Once exceeded it stays so, and evaluation ends quickly.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: usize,
+    exhausted: bool,
+}
+
+/// The evaluation has built more than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    /// Just now: this is worth a diagnostic.
+    Now,
+    /// Before: it has been said.
+    Before,
+}
+
+impl Budget {
+    pub(super) const MESSAGE: &'static str = "the environment becomes larger than this server allows";
+
+    pub(super) fn new() -> Self {
+        Self { left: BUDGET, exhausted: false }
+    }
+
+    /// What may still be built.
+    pub(super) fn left(&self) -> usize {
+        if self.exhausted { 0 } else { self.left }
+    }
+
+    /// Takes `weight` off.
+    pub(super) fn charge(&mut self, weight: usize) -> Result<(), Exceeded> {
+        if self.exhausted {
+            return Err(Exceeded::Before);
+        }
+        match self.left.checked_sub(weight) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(self.exhaust()),
+        }
+    }
+
+    /// Ends it: something refused to be built because it would not have fitted.
+    pub(super) fn exhaust(&mut self) -> Exceeded {
+        if std::mem::replace(&mut self.exhausted, true) { Exceeded::Before } else { Exceeded::Now }
+    }
+}
