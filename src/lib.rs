@@ -9,6 +9,7 @@
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
 //! | [`lang`] | ESC's environment language | no |
+//! | [`server`] | a local ESC-compatible server | yes |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
 //! | [`codes`] | every error code a person can meet: cause and fix | no |
 //! | [`secret`] | the one type that holds secret bytes | no |
@@ -20,4 +21,5 @@ pub mod codes;
 pub mod esc;
 pub mod lang;
 pub mod secret;
+pub mod server;
 pub mod yaml;

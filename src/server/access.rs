@@ -1,0 +1,195 @@
+//! Who may do what: access tokens, the identities behind them, and the organizations these may enter.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use ring::{
+    digest::{SHA256, digest},
+    rand::{SecureRandom, SystemRandom},
+};
+use subtle::ConstantTimeEq;
+
+use crate::{esc::token_type::TokenType, secret::Secret};
+
+/// Issued tokens that are remembered; the oldest goes first. One pod start takes one, so this is more than a
+/// small cluster starts within the life of a token, in a few MiB.
+const MAX_ISSUED: usize = 16_384;
+
+/// The user behind configured tokens.
+pub(super) const DEV_USER: &str = "dev";
+
+/// The one who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Principal {
+    /// The holder of a configured token: the user `dev`, a member of every organization.
+    Dev,
+    /// The holder of an exchanged token.
+    Workload {
+        /// The only organization that the token covers.
+        organization: String,
+        /// Who the identity token said it was.
+        subject: String,
+        /// What the token acts for. Recorded; nothing depends on it here.
+        token_type: TokenType,
+    },
+}
+
+impl Principal {
+    /// Whether the token covers an organization.
+    pub(super) fn covers(&self, name: &str) -> bool {
+        match self {
+            Self::Dev => true,
+            Self::Workload { organization, .. } => organization == name,
+        }
+    }
+}
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TokenError {
+    #[error("the access token is not known")]
+    Unknown,
+    #[error("the access token has expired")]
+    Expired,
+}
+
+/// The system's source of randomness fails.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the system gives no random numbers")]
+pub(super) struct NoRandomness;
+
+/// A token is only ever compared and kept by its digest.
+type Digest = [u8; 32];
+
+/// Every token that is accepted.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    configured: Vec<Digest>,
+    issued: Mutex<Issued>,
+}
+
+#[derive(Debug, Default)]
+struct Issued {
+    by_digest: HashMap<Digest, (Principal, SystemTime)>,
+    by_age: VecDeque<Digest>,
+}
+
+impl Tokens {
+    pub(super) fn new(configured: &[Secret]) -> Self {
+        let configured = configured.iter().map(|token| digest_of(token.expose())).collect();
+        Self { configured, issued: Mutex::default() }
+    }
+
+    /// The identity behind a token.
+    pub(super) fn authenticate(&self, token: &[u8], now: SystemTime) -> Result<Principal, TokenError> {
+        let digest = digest_of(token);
+        // All are compared, so that the time does not tell which one was near.
+        let configured = self
+            .configured
+            .iter()
+            .fold(subtle::Choice::from(0), |found, known| found | known.as_slice().ct_eq(digest.as_slice()));
+        if configured.into() {
+            return Ok(Principal::Dev);
+        }
+        // Looking a digest up tells nothing about the token: nobody can choose a digest.
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        match issued.by_digest.get(&digest) {
+            Some((principal, expires)) if now < *expires => Ok(principal.clone()),
+            Some(_) => Err(TokenError::Expired),
+            None => Err(TokenError::Unknown),
+        }
+    }
+
+    /// Makes a token for an identity.
+    pub(super) fn issue(
+        &self,
+        principal: Principal,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<Secret, NoRandomness> {
+        let mut token = String::from("pul-");
+        for byte in random::<20>()? {
+            // Writing to a string can't fail.
+            let _ = write!(token, "{byte:02x}");
+        }
+        let token = Secret::from(token);
+        let digest = digest_of(token.expose());
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let Issued { by_digest, by_age } = &mut *issued;
+        if by_age.len() >= MAX_ISSUED
+            && let Some(oldest) = by_age.pop_front()
+        {
+            by_digest.remove(&oldest);
+        }
+        by_digest.insert(digest, (principal, now + lifetime));
+        by_age.push_back(digest);
+        Ok(token)
+    }
+}
+
+fn digest_of(token: &[u8]) -> Digest {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, token).as_ref());
+    out
+}
+
+/// Random bytes that nobody can guess.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{MAX_ISSUED, Principal, TokenError, Tokens};
+    use crate::{esc::token_type::TokenType, secret::Secret};
+
+    fn workload() -> Principal {
+        Principal::Workload {
+            organization: "acme".to_owned(),
+            subject: "sub".to_owned(),
+            token_type: TokenType::Organization,
+        }
+    }
+
+    #[test]
+    fn knows_its_tokens_and_no_others() {
+        let now = SystemTime::now();
+        let tokens = Tokens::new(&[Secret::from("one"), Secret::from("two")]);
+        let issued = tokens.issue(workload(), Duration::from_secs(60), now).unwrap();
+        assert_eq!(tokens.authenticate(b"one", now), Ok(Principal::Dev));
+        assert_eq!(tokens.authenticate(b"two", now), Ok(Principal::Dev));
+        assert_eq!(tokens.authenticate(b"", now), Err(TokenError::Unknown));
+        assert_eq!(tokens.authenticate(b"three", now), Err(TokenError::Unknown));
+        assert_eq!(tokens.authenticate(issued.expose(), now), Ok(workload()));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(tokens.authenticate(issued.expose(), later), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn forgets_the_oldest_when_there_are_too_many() {
+        let now = SystemTime::now();
+        let tokens = Tokens::new(&[]);
+        let issue = || tokens.issue(workload(), Duration::from_secs(60), now).unwrap();
+        let (first, second) = (issue(), issue());
+        for _ in 2..=MAX_ISSUED {
+            issue();
+        }
+        assert_eq!(tokens.authenticate(first.expose(), now), Err(TokenError::Unknown));
+        assert_eq!(tokens.authenticate(second.expose(), now), Ok(workload()));
+    }
+
+    #[test]
+    fn a_workload_enters_only_its_own_organization() {
+        assert!(workload().covers("acme"));
+        assert!(!workload().covers("other"));
+        assert!(Principal::Dev.covers("other"));
+    }
+}

@@ -1,0 +1,139 @@
+//! `POST /api/oauth/token`: an identity token for an access token (RFC 8693), as a form or as JSON.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use http::{StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::json;
+
+use super::{
+    super::{
+        access::Principal,
+        error::{ApiError, json_response},
+        identity::organization_of,
+    },
+    AppState, MAX_BODY, form, too_large,
+};
+use crate::{esc::token_type::TokenType, secret::Secret};
+
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const SUBJECT_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id_token";
+const TOKEN_TYPE_PREFIX: &str = "urn:pulumi:token-type:access_token:";
+
+/// Life of an access token when the client does not say, and at most: ESC's own defaults.
+const DEFAULT_LIFETIME: u64 = 2 * 3600;
+const MAX_LIFETIME: u64 = 25 * 3600;
+
+/// What an exchange asks for.
+struct Exchange {
+    organization: String,
+    token_type: TokenType,
+    subject_token: Secret,
+    lifetime: Duration,
+}
+
+/// Exchanges a token.
+pub(super) async fn exchange(State(app): AppState, request: Request) -> Result<Response, ApiError> {
+    let Some(issuer) = app.issuer.clone() else {
+        return Err(ApiError::bad_request("this server exchanges no tokens: it has no `--oidc-issuer`"));
+    };
+    let Exchange { organization, token_type, subject_token, lifetime } = Exchange::read(request).await?;
+    let (files, name, now) = (Arc::clone(&app.files), organization.clone(), app.clock.now());
+    let verified = tokio::task::spawn_blocking(move || {
+        issuer.verify(&name, &subject_token, now).map(|subject| (subject, files.has_organization(&name)))
+    });
+    let (subject, exists) = verified.await.map_err(|_| ApiError::internal())??;
+    if !exists {
+        return Err(ApiError::not_found(format!("organization `{organization}` does not exist")));
+    }
+    let principal = Principal::Workload { organization, subject, token_type: token_type.clone() };
+    let token = app.tokens.issue(principal, lifetime, now)?;
+    let body = json!({
+        "access_token": token.expose_str(),
+        "issued_token_type": token_type.urn(),
+        "token_type": "token",
+        "expires_in": lifetime.as_secs(),
+        "scope": token_type.scope(),
+    });
+    Ok(json_response(StatusCode::OK, body.to_string().into_bytes()))
+}
+
+impl Exchange {
+    async fn read(request: Request) -> Result<Self, ApiError> {
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
+        let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(_) => return Err(ApiError::bad_request("the body ended early")),
+        };
+        Self::from_fields(&if is_json { json_fields(&body)? } else { form::parse(&body).collect() })
+    }
+
+    fn from_fields(fields: &BTreeMap<String, Secret>) -> Result<Self, ApiError> {
+        let field = |name: &str| fields.get(name).and_then(Secret::expose_str).unwrap_or_default();
+        let expect = |name: &str, expected: &str| {
+            if field(name) == expected {
+                Ok(())
+            } else {
+                Err(ApiError::bad_request(format!("`{name}` must be `{expected}`")))
+            }
+        };
+        expect("grant_type", GRANT_TYPE)?;
+        expect("subject_token_type", SUBJECT_TOKEN_TYPE)?;
+        let Some(organization) = organization_of(field("audience")) else {
+            return Err(ApiError::bad_request("`audience` must be `urn:pulumi:org:ORGANIZATION`"));
+        };
+        let Some(subject_token) = fields.get("subject_token").filter(|token| !token.is_empty()) else {
+            return Err(ApiError::bad_request("`subject_token` is missing"));
+        };
+        let lifetime = match field("expiration") {
+            "" => DEFAULT_LIFETIME,
+            text => match text.parse() {
+                Ok(seconds @ 1..) => MAX_LIFETIME.min(seconds),
+                _ => return Err(ApiError::bad_request("`expiration` must be a number of seconds above 0")),
+            },
+        };
+        Ok(Self {
+            organization: organization.to_owned(),
+            token_type: token_type(field("requested_token_type"), field("scope"))?,
+            subject_token: subject_token.clone(),
+            lifetime: Duration::from_secs(lifetime),
+        })
+    }
+}
+
+fn token_type(urn: &str, scope: &str) -> Result<TokenType, ApiError> {
+    match (urn.strip_prefix(TOKEN_TYPE_PREFIX), scope.split_once(':')) {
+        (Some("organization"), None) if matches!(scope, "" | "admin") => Ok(TokenType::Organization),
+        (Some("team"), Some(("team", name))) if !name.is_empty() => Ok(TokenType::Team(name.to_owned())),
+        (Some("personal"), Some(("user", login))) if !login.is_empty() => {
+            Ok(TokenType::Personal(login.to_owned()))
+        }
+        (Some("organization" | "team" | "personal"), _) => Err(ApiError::bad_request(
+            "`scope` must be empty or `admin` for an organization token, `team:NAME` for a team token, \
+             `user:LOGIN` for a personal token",
+        )),
+        _ => Err(ApiError::bad_request(format!(
+            "`requested_token_type` must be {TOKEN_TYPE_PREFIX}organization, …:team or …:personal"
+        ))),
+    }
+}
+
+fn json_fields(body: &[u8]) -> Result<BTreeMap<String, Secret>, ApiError> {
+    let fields: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(body).map_err(|_| ApiError::bad_request("the body is no JSON object"))?;
+    let text = |value| match value {
+        serde_json::Value::String(text) => Some(Secret::from(text)),
+        serde_json::Value::Number(number) => Some(Secret::from(number.to_string())),
+        _ => None,
+    };
+    Ok(fields.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect())
+}

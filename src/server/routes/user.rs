@@ -1,0 +1,84 @@
+//! Who the token belongs to. Clients ask when they sign in.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use serde_json::json;
+
+use super::{
+    super::{
+        App,
+        access::{DEV_USER, Principal},
+        error::{ApiError, json_response},
+    },
+    AppState,
+};
+use crate::esc::token_type::TokenType;
+
+/// `GET /api/user`.
+pub(super) async fn current(State(app): AppState, principal: Principal) -> Result<Response, ApiError> {
+    let organizations: Vec<_> = organizations(app, &principal)
+        .await?
+        .into_iter()
+        .map(|name| json!({ "name": name, "githubLogin": name, "avatarUrl": "" }))
+        .collect();
+    let login = match &principal {
+        Principal::Dev => DEV_USER,
+        Principal::Workload { token_type: TokenType::Personal(login), .. } => login,
+        Principal::Workload { organization, .. } => organization,
+    };
+    let mut user = json!({
+        "id": login,
+        "githubLogin": login,
+        "name": login,
+        "email": "",
+        "avatarUrl": "",
+        "organizations": organizations,
+        "identities": [],
+        "siteAdmin": false,
+    });
+    if let Principal::Workload { organization, subject, token_type } = &principal {
+        let mut info = json!({ "name": subject, "organization": organization });
+        if let TokenType::Team(team) = token_type {
+            insert(&mut info, "team", json!(team));
+        }
+        insert(&mut user, "tokenInfo", info);
+    }
+    Ok(json_response(StatusCode::OK, user.to_string().into_bytes()))
+}
+
+/// `GET /api/user/organizations/default`.
+pub(super) async fn default_organization(
+    State(app): AppState,
+    principal: Principal,
+) -> Result<Response, ApiError> {
+    match organizations(app, &principal).await?.into_iter().next() {
+        // With a capital H: so the clients read it.
+        Some(name) => {
+            Ok(json_response(StatusCode::OK, json!({ "gitHubLogin": name }).to_string().into_bytes()))
+        }
+        None => Err(ApiError::not_found("there is no organization")),
+    }
+}
+
+async fn organizations(app: Arc<App>, principal: &Principal) -> Result<Vec<String>, ApiError> {
+    if let Principal::Workload { organization, .. } = principal {
+        return Ok(vec![organization.clone()]);
+    }
+    let files = Arc::clone(&app.files);
+    match tokio::task::spawn_blocking(move || files.organizations()).await {
+        Ok(Ok(names)) => Ok(names),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "can't list the organizations");
+            Err(ApiError::internal())
+        }
+        Err(_) => Err(ApiError::internal()),
+    }
+}
+
+fn insert(object: &mut serde_json::Value, key: &str, value: serde_json::Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
+}
