@@ -5,6 +5,7 @@
 //!
 //! | module | what it is for | may do I/O |
 //! |---|---|---|
+//! | [`inject`] | annotations ▶ request ▶ plan ▶ patch | no |
 //! | [`agent`] | inside the pod: fetch, publish, exec | yes |
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
@@ -19,6 +20,7 @@ pub mod agent;
 pub mod client;
 pub mod codes;
 pub mod esc;
+pub mod inject;
 pub mod lang;
 pub mod secret;
 pub mod server;

@@ -1,0 +1,217 @@
+//! The structured form: the YAML of `esc.pulumi.com/config`, with the same meaning as the annotations.
+
+use std::fmt::Display;
+
+use serde_json::{Map, Value};
+
+use super::{
+    keys,
+    layer::{File, Layer, Read, Variable},
+    pod::MAX_CONTAINERS,
+    problem::Problem,
+    values,
+};
+use crate::{
+    codes::{Code, annotations as codes},
+    yaml::{self, Dialect},
+};
+
+/// Keys at the top of the document.
+const TOP: &[&str] = &["environments", "env", "files", "containers"];
+/// Keys of a variable in its long form.
+const VARIABLE: &[&str] = &["path", "format", "containers", "optional", "default"];
+/// Keys of a file in its long form.
+const FILE: &[&str] = &["path", "template", "format", "decode", "mode", "containers", "optional", "default"];
+
+/// Reads the document into the layer that the annotations beside it have begun.
+pub fn read(text: &str, subject: &str, out: &mut Read) {
+    let mut reader = Reader { subject, layer: &mut out.layer, problems: &mut out.problems };
+    match parse(text) {
+        Ok(Value::Object(top)) => reader.top(&top),
+        Ok(Value::Null) => {}
+        Ok(_) => reader.unreadable(format_args!("expected the keys {}", TOP.join(", "))),
+        Err(error) => reader.unreadable(error),
+    }
+}
+
+fn parse(text: &str) -> Result<Value, String> {
+    match yaml::parse(text).map_err(|error| error.to_string())?.as_slice() {
+        [] => Ok(Value::Null),
+        [document] => yaml::to_json(document, Dialect::Esc).map_err(|error| error.to_string()),
+        _ => Err("expected one document".to_owned()),
+    }
+}
+
+struct Reader<'a> {
+    subject: &'a str,
+    layer: &'a mut Layer,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// Records a problem at a place in the document (`env.NAME`); empty is the document itself.
+    fn problem(&mut self, code: Code, at: &str, message: impl Display) {
+        let subject = if at.is_empty() { self.subject.to_owned() } else { format!("{}, {at}", self.subject) };
+        self.problems.push(Problem::invalid(code, subject, message.to_string()));
+    }
+
+    /// The document as a whole can't be read; what it names isn't known.
+    fn unreadable(&mut self, message: impl Display) {
+        self.layer.names_unreadable = true;
+        self.problem(codes::CONFIG, "", message);
+    }
+
+    fn known_keys(&mut self, map: &Map<String, Value>, known: &[&str], at: &str) {
+        for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
+            let hint = keys::nearest(key, known.iter().copied()).map_or_else(
+                || format!("known are {}", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.problem(codes::CONFIG, at, format_args!("unknown key `{key}`; {hint}"));
+        }
+    }
+
+    fn top(&mut self, top: &Map<String, Value>) {
+        let before = self.problems.len();
+        self.known_keys(top, TOP, "");
+        if let Some(value) = top.get("environments") {
+            self.environments(value);
+        }
+        if let Some(value) = top.get("containers") {
+            match texts(value) {
+                Some(_) if self.layer.containers.is_some() => {
+                    self.problem(codes::SAID_TWICE, "containers", "the annotation says it too");
+                }
+                Some(names) if !names.is_empty() && names.len() <= MAX_CONTAINERS => {
+                    self.layer.containers = Some(names);
+                }
+                _ => {
+                    self.layer.containers = Some(Vec::new());
+                    let message = format_args!("expected a list of 1 to {MAX_CONTAINERS} names");
+                    self.problem(codes::CONFIG, "containers", message);
+                }
+            }
+        }
+        for (key, read) in [("env", Self::variable as fn(&mut Self, &str, &Value)), ("files", Self::file)] {
+            match top.get(key) {
+                None | Some(Value::Null) => {}
+                Some(Value::Object(entries)) => {
+                    for (name, value) in entries {
+                        read(self, name, value);
+                    }
+                }
+                Some(_) => self.problem(codes::CONFIG, key, "expected names with what each of them holds"),
+            }
+        }
+        self.layer.names_unreadable |= self.problems.len() > before;
+    }
+
+    fn environments(&mut self, value: &Value) {
+        const AT: &str = "environments";
+        let Some(names) = texts(value) else {
+            return self.problem(codes::CONFIG, AT, "expected a list of organization/project/environment");
+        };
+        if self.layer.environments.is_some() {
+            return self.problem(codes::SAID_TWICE, AT, "the annotation says it too");
+        }
+        let mut references = Vec::new();
+        for name in names {
+            match name.parse() {
+                Ok(reference) => references.push(reference),
+                Err(error) => self.problem(codes::REFERENCE, AT, error),
+            }
+        }
+        if !references.is_empty() {
+            self.layer.environments = Some(references);
+        }
+    }
+
+    /// The long form of an entry, made of the short one if need be.
+    fn entry(&mut self, at: &str, value: &Value, known: &[&str]) -> Option<Map<String, Value>> {
+        match value {
+            Value::String(path) => Some(Map::from_iter([("path".to_owned(), Value::String(path.clone()))])),
+            Value::Object(entry) => {
+                self.known_keys(entry, known, at);
+                for key in ["containers", "optional", "default", "template"] {
+                    if entry.contains_key(key) {
+                        self.problem(codes::NOT_YET, at, format_args!("`{key}` comes with a later release"));
+                    }
+                }
+                Some(entry.clone())
+            }
+            _ => {
+                self.problem(codes::CONFIG, at, "expected a property path, or {path: …}");
+                None
+            }
+        }
+    }
+
+    /// A field's text, parsed; a problem and nothing where it is missing form or type.
+    fn field<T, E: Display>(
+        &mut self,
+        entry: &Map<String, Value>,
+        (at, key): (&str, &str),
+        code: Code,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match entry.get(key)? {
+            Value::String(text) => {
+                parse(text).map_err(|error| self.problem(code, &format!("{at}.{key}"), error)).ok()
+            }
+            _ => {
+                self.problem(code, &format!("{at}.{key}"), "expected text; put it in quotes");
+                None
+            }
+        }
+    }
+
+    fn variable(&mut self, name: &str, value: &Value) {
+        let at = format!("env.{name}");
+        let Some(entry) = self.entry(&at, value, VARIABLE) else { return };
+        let path = self.field(&entry, (&at, "path"), codes::PATH, str::parse);
+        let format = self.field(&entry, (&at, "format"), codes::VALUE, values::format);
+        if !entry.contains_key("path") {
+            self.problem(codes::CONFIG, &at, "`path` is missing");
+        }
+        match name.parse() {
+            Err(error) => self.problem(codes::VARIABLE_NAME, &at, error),
+            Ok(name) if self.layer.variables.contains_key(&name) => {
+                self.problem(codes::SAID_TWICE, &at, "an annotation names the variable too");
+            }
+            Ok(name) => {
+                if let Some(path) = path {
+                    self.layer.variables.insert(name, Variable { path, format });
+                }
+            }
+        }
+    }
+
+    fn file(&mut self, name: &str, value: &Value) {
+        let at = format!("files.{name}");
+        let Some(entry) = self.entry(&at, value, FILE) else { return };
+        let file = File {
+            path: self.field(&entry, (&at, "path"), codes::PATH, str::parse),
+            format: self.field(&entry, (&at, "format"), codes::VALUE, values::format),
+            decode: self.field(&entry, (&at, "decode"), codes::VALUE, values::decode),
+            mode: self.field(&entry, (&at, "mode"), codes::VALUE, values::mode),
+        };
+        if !entry.contains_key("path") && !entry.contains_key("template") {
+            self.problem(codes::CONFIG, &at, "`path` is missing");
+        }
+        match name.parse() {
+            Err(error) => self.problem(codes::FILE_NAME, &at, error),
+            Ok(name) if self.layer.files.contains_key(&name) => {
+                self.problem(codes::SAID_TWICE, &at, "an annotation names the file too");
+            }
+            Ok(name) => {
+                if file.path.is_some() {
+                    self.layer.files.insert(name, file);
+                }
+            }
+        }
+    }
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}

@@ -1,0 +1,125 @@
+//! What to inject: a pure function of the pod, its namespace and the operator's policy.
+//!
+//! annotations ▶ `layer`s ▶ `request` ▶ `fit` ▶ `plan` ▶ `patch`. No I/O, no clock, nothing spawned; the pod is
+//! raw JSON, because a typed round trip would drop fields that this build does not know.
+//!
+//! `inject(p) = plan(p without ours)`: an earlier injection is recognised (`ours`), everything is decided on the pod
+//! as it was before, and `reconcile` writes only what differs.
+
+use std::collections::BTreeMap;
+
+use json_patch::Patch;
+use serde_json::Value;
+
+mod annotations;
+mod config;
+mod fit;
+pub mod keys;
+mod layer;
+mod mounts;
+pub mod names;
+mod ours;
+mod owner;
+mod patch;
+mod plan;
+mod pod;
+pub mod policy;
+pub mod problem;
+mod quantity;
+mod receivers;
+mod reconcile;
+pub mod references;
+mod request;
+mod resources;
+mod values;
+
+use pod::{Malformed, Pod};
+pub use policy::Policy;
+pub use problem::Problem;
+use request::Asked;
+
+use crate::codes::pod as codes;
+
+/// Where the pod is created.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The namespace of the admission request (the pod's own may be empty).
+    pub namespace: &'a str,
+    /// The namespace's `esc.pulumi.com/…` annotations, if they are known.
+    pub namespace_annotations: Option<&'a BTreeMap<String, String>>,
+    /// Whether every pod of the namespace is injected (label `injection: all`).
+    pub everyone: bool,
+    /// What the operator settled.
+    pub policy: &'a Policy,
+}
+
+/// What becomes of a pod.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Not ours, or nothing to do: allowed as it is.
+    Skipped {
+        /// Legal but worrying things.
+        warnings: Vec<String>,
+    },
+    /// Injected; an empty patch when it already was.
+    Injected {
+        /// RFC 6902; applies to the pod as given.
+        patch: Patch,
+        /// Legal but worrying things.
+        warnings: Vec<String>,
+    },
+    /// It asked and can't have it. Never empty.
+    Refused(Vec<Problem>),
+}
+
+/// The annotation with which kubelet marks the API's picture of a static pod, which no one may change.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Decides what becomes of a pod.
+pub fn inject(document: &Value, context: &Context<'_>) -> Outcome {
+    let skipped = || Outcome::Skipped { warnings: Vec::new() };
+    if context.policy.own_namespace.as_deref() == Some(context.namespace) {
+        return skipped();
+    }
+    // Before anything else is looked at: a pod that does not ask is none of our business, however odd it is.
+    let annotations = document.pointer("/metadata/annotations").and_then(Value::as_object);
+    let asks = annotations.is_some_and(|map| annotations::ask(map.keys().map(String::as_str)));
+    let annotation = |key: &str| annotations.and_then(|map| map.get(key));
+    let opted_out = annotation(&format!("{}{}", keys::PREFIX, keys::Key::Inject)).and_then(Value::as_str)
+        == Some("false");
+    if opted_out || annotation(MIRROR).is_some() || !(asks || context.everyone) {
+        return skipped();
+    }
+    let found = match Pod::read(document) {
+        Ok(pod) => pod,
+        Err(Malformed { field, expected }) => {
+            let message = format!("expected {expected}");
+            return Outcome::Refused(vec![Problem::invalid(codes::MALFORMED, field, message)]);
+        }
+    };
+    if found.is_windows {
+        let why = "runs on Windows, and the agent runs on Linux only";
+        return if asks {
+            Outcome::Refused(vec![Problem::invalid(codes::WINDOWS, "the pod", why)])
+        } else {
+            Outcome::Skipped { warnings: vec![format!("[{}] not injected: the pod {why}", codes::WINDOWS)] }
+        };
+    }
+    let (stripped, earlier) = ours::strip(found.clone());
+    let Asked { request, origin, mut problems, mut warnings } = request::read(&found, context);
+    // The pod is judged even where an annotation is wrong: all problems are told at once.
+    let fit = fit::fit(&stripped, &request, context.policy, earlier.as_ref());
+    problems.extend(fit.problems);
+    warnings.extend(fit.warnings);
+    let injection = origin.map(|origin| plan::plan(&stripped, &request, &origin, context.policy, fit.shape));
+    match injection {
+        Some(Ok(injection)) if problems.is_empty() => {
+            let patch = reconcile::patch(document, &found, &stripped, earlier.as_ref(), &injection);
+            Outcome::Injected { patch, warnings }
+        }
+        injection => {
+            problems.extend(injection.and_then(Result::err));
+            Outcome::Refused(problems)
+        }
+    }
+}

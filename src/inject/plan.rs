@@ -1,0 +1,208 @@
+//! Request ▶ [`Injection`]: everything that is to stand in the pod, and nothing of how it gets there.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    fit::{Receiver, Shape, VIEW},
+    layer::TokenSecret,
+    names::{
+        self, API_TOKEN_PATH, BINARY_DIR, BINARY_VOLUME, NO_TOKEN_VOLUME, TOKEN_DIR, TOKEN_FILE, TOKEN_VOLUME,
+    },
+    owner::Owner,
+    pod::Pod,
+    policy::Policy,
+    problem::Problem,
+    quantity::Quantity,
+    receivers::Placement,
+    request::{Identity, Origin, Request},
+    resources,
+};
+use crate::{
+    agent::plan::{Api, Auth, Plan, VERSION, View},
+    codes::annotations as codes,
+};
+
+/// The plan travels in a variable of the pod; beside the user's own fields it must fit etcd's 1.5 MiB and one
+/// `exec` argument (128 KiB).
+const MAX_PLAN_BYTES: usize = 64 * 1024;
+/// The binary's copy has room for twice its size.
+const BINARY_VOLUME_SIZE: &str = "32Mi";
+/// Seconds; the shortest that kubelet gives out. The agent uses the token in its first moments.
+const TOKEN_LIFETIME: u32 = 600;
+
+/// Everything that is to stand in the pod.
+#[derive(Debug)]
+pub struct Injection {
+    /// How many of the pod's own init containers start before the agent.
+    pub position: usize,
+    /// Arguments of the agent's container.
+    pub arguments: Vec<String>,
+    /// Its variables.
+    pub env: Vec<(String, String)>,
+    /// Its mounts.
+    pub mounts: Vec<Value>,
+    /// Its image, resources and security context, for a container that is not there yet.
+    pub initial: Map<String, Value>,
+    /// Our volumes, each with its name.
+    pub volumes: Vec<(String, Value)>,
+    /// What each receiver gets.
+    pub receivers: Vec<Receiver>,
+    /// Whether `esc-bin` is among the volumes.
+    pub has_binary: bool,
+}
+
+/// Decides what is to stand in the pod (which is given without what is ours) once it is known to fit.
+pub fn plan(
+    pod: &Pod<'_>,
+    request: &Request,
+    origin: &Origin,
+    policy: &Policy,
+    shape: Shape<'_>,
+) -> Result<Injection, Problem> {
+    let Shape { placement, owner, receivers, has_files, has_binary } = shape;
+    let agent_plan = agent_plan(request, origin, policy, &placement, (has_files, has_binary));
+    let plan_text = match agent_plan.to_variable() {
+        Ok(text) if text.len() <= MAX_PLAN_BYTES => text,
+        outcome => {
+            let size = outcome.map_or(0, |text| text.len());
+            let message = format!("the plan has {size} bytes, and may have {MAX_PLAN_BYTES}");
+            return Err(Problem::invalid(codes::PLAN_SIZE, "variables and files", message));
+        }
+    };
+    let memory_volumes: Vec<&Quantity> = [has_files, has_binary]
+        .into_iter()
+        .filter(|is_there| *is_there)
+        .map(|_| &request.volume_size)
+        .collect();
+    Ok(Injection {
+        position: placement.position,
+        arguments: vec!["agent".to_owned(), "init".to_owned()],
+        env: vec![
+            (crate::agent::plan::VARIABLE.to_owned(), plan_text),
+            ("ESC_INJECTOR_LOG_LEVEL".to_owned(), request.log_level.clone()),
+        ],
+        mounts: agent_mounts(has_files, has_binary),
+        initial: initial_fields(policy, owner, resources::of_agent(pod, &request.resources, &memory_volumes)),
+        volumes: volumes(request, &origin.identity, has_files, has_binary),
+        receivers,
+        has_binary,
+    })
+}
+
+fn agent_plan(
+    request: &Request,
+    origin: &Origin,
+    policy: &Policy,
+    placement: &Placement<'_>,
+    (has_files, has_binary): (bool, bool),
+) -> Plan {
+    let token_file = TOKEN_FILE.to_owned();
+    Plan {
+        version: VERSION,
+        api: Api {
+            url: origin.api_url.clone(),
+            ca: policy.ca_pem.clone(),
+            https_proxy: policy.https_proxy.clone(),
+            no_proxy: policy.no_proxy.clone(),
+        },
+        auth: match &origin.identity {
+            Identity::Exchange { token_type, .. } => Auth::Exchange {
+                organization: origin.environment.organization().to_owned(),
+                token_type: token_type.clone(),
+                token_file,
+            },
+            Identity::Secret(_) => Auth::Token { token_file },
+        },
+        environments: vec![origin.environment.clone()],
+        timeout_seconds: request.timeout.as_secs(),
+        on_failure: request.on_failure,
+        binary_dir: has_binary.then(|| BINARY_DIR.to_owned()),
+        views: vec![View {
+            containers: placement.receivers.iter().map(|container| container.name.to_owned()).collect(),
+            mount_path: request.mount_path.clone(),
+            files_dir: has_files.then(|| names::files_dir(VIEW)),
+            env_dir: has_binary.then(|| names::env_dir(VIEW)),
+            projections: request.projections,
+            files: request.files.clone(),
+            variables: request.variables.clone(),
+        }],
+    }
+}
+
+fn agent_mounts(has_files: bool, has_binary: bool) -> Vec<Value> {
+    let mut mounts = vec![
+        json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}),
+        json!({"name": NO_TOKEN_VOLUME, "mountPath": API_TOKEN_PATH, "readOnly": true}),
+    ];
+    if has_files {
+        mounts.push(json!({"name": names::files_volume(VIEW), "mountPath": names::files_dir(VIEW)}));
+    }
+    if has_binary {
+        mounts.push(json!({"name": names::env_volume(VIEW), "mountPath": names::env_dir(VIEW)}));
+        mounts.push(json!({"name": BINARY_VOLUME, "mountPath": BINARY_DIR}));
+    }
+    mounts
+}
+
+fn volumes(
+    request: &Request,
+    identity: &Identity,
+    has_files: bool,
+    has_binary: bool,
+) -> Vec<(String, Value)> {
+    let memory = |name: String, size: &str| {
+        let volume = json!({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}});
+        (name, volume)
+    };
+    let size = request.volume_size.to_string();
+    let token = match identity {
+        Identity::Exchange { audience, .. } => json!({"name": TOKEN_VOLUME, "projected": {"sources": [
+            {"serviceAccountToken": {"audience": audience, "expirationSeconds": TOKEN_LIFETIME, "path": "token"}},
+        ]}}),
+        Identity::Secret(TokenSecret { name, key }) => {
+            json!({"name": TOKEN_VOLUME, "secret": {"secretName": name, "items": [{"key": key, "path": "token"}]}})
+        }
+    };
+    let mut volumes = vec![
+        (TOKEN_VOLUME.to_owned(), token),
+        // Mounted read-only, so it stays empty; in memory, so that it does not keep the pod on its node.
+        memory(NO_TOKEN_VOLUME.to_owned(), "64Ki"),
+    ];
+    if has_files {
+        volumes.push(memory(names::files_volume(VIEW), &size));
+    }
+    if has_binary {
+        volumes.push(memory(names::env_volume(VIEW), &size));
+        let binary = json!({"name": BINARY_VOLUME, "emptyDir": {"sizeLimit": BINARY_VOLUME_SIZE}});
+        volumes.push((BINARY_VOLUME.to_owned(), binary));
+    }
+    volumes
+}
+
+/// The fields that we set once and others may change afterwards. The security context passes Pod Security's
+/// `restricted` on its own, whatever the pod says.
+fn initial_fields(policy: &Policy, owner: Owner, resources: Option<Value>) -> Map<String, Value> {
+    let mut security = Map::new();
+    security.insert("allowPrivilegeEscalation".to_owned(), json!(false));
+    security.insert("capabilities".to_owned(), json!({"drop": ["ALL"]}));
+    security.insert("readOnlyRootFilesystem".to_owned(), json!(true));
+    security.insert("runAsNonRoot".to_owned(), json!(true));
+    match owner {
+        Owner::Inherited => {}
+        Owner::Agent(uid) => {
+            security.insert("runAsUser".to_owned(), json!(uid));
+            security.insert("runAsGroup".to_owned(), json!(uid));
+        }
+        Owner::Receivers(uid) => {
+            security.insert("runAsUser".to_owned(), json!(uid));
+        }
+    }
+    security.insert("seccompProfile".to_owned(), json!({"type": "RuntimeDefault"}));
+    let mut fields = Map::new();
+    fields.insert("image".to_owned(), json!(policy.agent_image));
+    if let Some(resources) = resources {
+        fields.insert("resources".to_owned(), resources);
+    }
+    fields.insert("securityContext".to_owned(), Value::Object(security));
+    fields
+}

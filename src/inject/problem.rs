@@ -1,0 +1,57 @@
+//! Why a pod is refused.
+
+use std::fmt;
+
+use crate::codes::Code;
+
+/// One thing that keeps a pod from being injected. Names the thing, the reason and the fix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable code.
+    pub code: Code,
+    /// What it is about: an annotation, a container, a field.
+    pub subject: String,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+    /// Whether an operator's rule forbids it (403), rather than it being malformed (422).
+    pub forbidden: bool,
+}
+
+impl Problem {
+    /// A thing that is malformed or impossible.
+    pub fn invalid(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code, subject: subject.into(), message: message.into(), forbidden: false }
+    }
+
+    /// A thing that an operator's rule forbids.
+    pub fn forbidden(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { forbidden: true, ..Self::invalid(code, subject, message) }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("[{}] {}: {}", self.code, self.subject, self.message);
+        f.write_str(&shortened(&one_line(&text)))
+    }
+}
+
+/// The text on one line: control characters, line breaks among them, become spaces. Annotations may hold anything,
+/// and refusals go to terminals and logs.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A problem may quote a whole annotation: its beginning says what it is about, its end what to do.
+fn shortened(text: &str) -> String {
+    /// Characters at each end.
+    const KEPT: usize = 512;
+    let end_of_head = text.char_indices().nth(KEPT).map(|(at, _)| at);
+    let start_of_tail = text.char_indices().rev().nth(KEPT - 1).map(|(at, _)| at);
+    match (end_of_head, start_of_tail) {
+        (Some(head), Some(tail)) if head < tail => {
+            format!("{} … {}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
+        }
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,119 @@
+//! Where the agent stands among the init containers, and which containers receive.
+
+use super::{
+    keys::{self, Key, PREFIX},
+    ours::Earlier,
+    pod::{Container, Pod},
+    policy::Policy,
+    problem::Problem,
+    request::Request,
+};
+use crate::codes::pod as codes;
+
+/// Who receives, and where the agent stands.
+#[derive(Debug)]
+pub struct Placement<'a> {
+    /// How many of the pod's init containers start before the agent.
+    pub position: usize,
+    /// Containers that receive, in the order in which they start.
+    pub receivers: Vec<&'a Container<'a>>,
+}
+
+/// Decides both, together with what is wrong and what is worrying.
+pub fn place<'a>(
+    pod: &'a Pod<'a>,
+    request: &Request,
+    policy: &Policy,
+    earlier: Option<&Earlier>,
+) -> (Placement<'a>, Vec<Problem>, Vec<String>) {
+    let position = position(pod, request, policy, earlier);
+    let too_early: Vec<&str> =
+        pod.init_containers.iter().take(position).map(|container| container.name).collect();
+    let candidates = pod.init_containers.iter().skip(position).chain(&pod.containers);
+    let excluded = |name: &str| policy.excluded_containers.iter().any(|known| known == name);
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let receivers: Vec<_> = match &request.containers {
+        Some(names) => {
+            let subject = format!("{PREFIX}{}", Key::Containers);
+            for name in names {
+                if too_early.contains(&name.as_str()) {
+                    let message =
+                        format!("init container `{name}` starts before the agent, when nothing is there yet");
+                    problems.push(Problem::invalid(codes::STARTS_BEFORE, &*subject, message));
+                } else if !pod.all_containers().any(|container| container.name == name) {
+                    problems.push(unknown(pod, &subject, name));
+                }
+            }
+            candidates.filter(|container| names.iter().any(|name| name == container.name)).collect()
+        }
+        None => {
+            let known = earlier.map(|earlier| earlier.receivers.as_slice()).filter(|names| !names.is_empty());
+            if request.init_first {
+                for name in too_early
+                    .iter()
+                    .filter(|name| !excluded(name) && !policy.start_after.iter().any(|first| first == *name))
+                {
+                    warnings.push(format!(
+                        "[{}] init container {name} starts before the mesh sidecar, so before the agent, and receives nothing",
+                        codes::RECEIVES_NOTHING
+                    ));
+                }
+            }
+            candidates
+                .filter(|container| !excluded(container.name))
+                .filter(|container| known.is_none_or(|names| names.iter().any(|name| name == container.name)))
+                .collect()
+        }
+    };
+    for name in request.commands.keys() {
+        if !pod.all_containers().any(|container| container.name == name) {
+            problems.push(unknown(pod, &format!("{PREFIX}command.{name}"), name));
+        }
+    }
+    let is_readable = request.containers.as_ref().is_none_or(|names| !names.is_empty());
+    if receivers.is_empty() && problems.is_empty() && is_readable {
+        let message = "every container is excluded or starts before the agent; name the receivers";
+        problems.push(Problem::invalid(codes::NO_RECEIVER, format!("{PREFIX}{}", Key::Containers), message));
+    }
+    (Placement { position, receivers }, problems, warnings)
+}
+
+fn position(pod: &Pod<'_>, request: &Request, policy: &Policy, earlier: Option<&Earlier>) -> usize {
+    if !request.init_first {
+        return pod.init_containers.len();
+    }
+    let must_precede = |container: &Container<'_>| {
+        container.is_native_sidecar && policy.start_after.iter().any(|name| name == container.name)
+    };
+    let first = pod.init_containers.iter().rposition(must_precede).map_or(0, |last| last + 1);
+    // Another webhook may have put a container of its own before ours: it stays there, unless one of ours would wait.
+    match earlier {
+        Some(earlier) if earlier.position >= first => {
+            let in_time = pod
+                .init_containers
+                .iter()
+                .take(earlier.position)
+                .all(|container| !earlier.receivers.iter().any(|name| name == container.name));
+            if in_time { earlier.position } else { first }
+        }
+        _ => first,
+    }
+}
+
+/// Most names of containers that a refusal lists.
+const SHOWN: usize = 20;
+
+fn unknown(pod: &Pod<'_>, subject: &str, name: &str) -> Problem {
+    let names: Vec<&str> = pod.all_containers().map(|container| container.name).collect();
+    let hint = keys::nearest(name, names.iter().copied()).map_or_else(
+        || match names.split_at_checked(SHOWN) {
+            Some((shown, more)) if !more.is_empty() => {
+                format!("the pod has {} and {} more", shown.join(", "), more.len())
+            }
+            _ => format!("the pod has {}", names.join(", ")),
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
+    Problem::invalid(codes::UNKNOWN_CONTAINER, subject, format!("the pod has no container `{name}`; {hint}"))
+}

@@ -1,0 +1,254 @@
+//! [`Injection`] ▶ patch: brings the pod, whatever an earlier injection and others left in it, to what is planned.
+//!
+//! Ours are the agent's name, arguments, variables and mounts, that it is a plain init container, our volumes, our
+//! mounts in receivers and the wrapped commands: they are repaired. What others did to our container (image mirror,
+//! pull policy, resources, security context, further variables and mounts) stays.
+
+use json_patch::Patch;
+use serde_json::{Map, Value, json};
+
+use super::{
+    fit::Receiver,
+    names::{AGENT, BINARY_VOLUME, SAFE_TO_EVICT, STATUS, is_our_volume},
+    ours::{self, Earlier},
+    patch::{Editor, Step, Step::Index, Step::Key},
+    plan::Injection,
+    pod::{Container, Pod},
+    quantity::Quantity,
+};
+
+const SPEC: Step<'static> = Key("spec");
+const VOLUMES: &[Step<'static>] = &[SPEC, Key("volumes")];
+const INIT_CONTAINERS: &[Step<'static>] = &[SPEC, Key("initContainers")];
+const ANNOTATIONS: &[Step<'static>] = &[Key("metadata"), Key("annotations")];
+
+/// The patch from the pod as it stands to the pod as planned. `found` is the pod as it stands, `stripped` the same
+/// without what is ours.
+pub fn patch(
+    document: &Value,
+    found: &Pod<'_>,
+    stripped: &Pod<'_>,
+    earlier: Option<&Earlier>,
+    injection: &Injection,
+) -> Patch {
+    let mut editor = Editor::new(skeleton(document));
+    volumes(&mut editor, found, injection);
+    agent(&mut editor, earlier, injection);
+    // Containers after the agent moved: indices come from the copy.
+    for (list, containers) in [("initContainers", &found.init_containers), ("containers", &found.containers)]
+    {
+        for container in containers.iter().filter(|container| !ours::is_agent(container)) {
+            let Some(index) = index_of(&editor, &[SPEC, Key(list)], "name", container.name) else { continue };
+            let plain = stripped.all_containers().find(|plain| plain.name == container.name);
+            let receiver = injection.receivers.iter().find(|receiver| receiver.name == container.name);
+            self::container(&mut editor, &[SPEC, Key(list), Index(index)], plain, receiver);
+        }
+    }
+    annotations(&mut editor, found, injection);
+    editor.into_patch()
+}
+
+/// The pod without what is neither looked at nor written here: to copy the whole would cost more than all the rest.
+/// Every list keeps all its elements, so positions are those of the pod.
+fn skeleton(document: &Value) -> Value {
+    let members = |object: &Value, keys: &[&str]| {
+        let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), object.get(key)?.clone())));
+        Value::Object(kept.collect())
+    };
+    let is =
+        |object: &Value, is: fn(&str) -> bool| object.get("name").and_then(Value::as_str).is_some_and(is);
+    let list = |value: &Value, keys: &[&str], whole: fn(&str) -> bool| match value {
+        Value::Array(items) => items
+            .iter()
+            .map(|item| if is(item, whole) { item.clone() } else { members(item, keys) })
+            .collect(),
+        other => other.clone(),
+    };
+    let mut spec = Map::new();
+    if let Some(volumes) = document.pointer("/spec/volumes") {
+        spec.insert("volumes".to_owned(), list(volumes, &["name"], is_our_volume));
+    }
+    for key in ["initContainers", "containers"] {
+        if let Some(containers) = document.get("spec").and_then(|spec| spec.get(key)) {
+            let keys = ["name", "command", "volumeMounts"];
+            spec.insert(key.to_owned(), list(containers, &keys, |name| name == AGENT));
+        }
+    }
+    let mut pod = Map::new();
+    if let Some(metadata) = document.get("metadata") {
+        let annotations =
+            if metadata.is_object() { members(metadata, &["annotations"]) } else { metadata.clone() };
+        pod.insert("metadata".to_owned(), annotations);
+    }
+    pod.insert("spec".to_owned(), Value::Object(spec));
+    Value::Object(pod)
+}
+
+/// Position of the element of a list whose `key` is `value`.
+fn index_of(editor: &Editor, list: &[Step<'_>], key: &str, value: &str) -> Option<usize> {
+    let items = editor.get(list)?.as_array()?;
+    items.iter().position(|item| item.get(key).and_then(Value::as_str) == Some(value))
+}
+
+fn path<'a>(parts: &[&[Step<'a>]]) -> Vec<Step<'a>> {
+    parts.concat()
+}
+
+fn volumes(editor: &mut Editor, found: &Pod<'_>, injection: &Injection) {
+    for name in found.volumes.iter().filter(|name| is_our_volume(name)) {
+        if injection.volumes.iter().all(|(planned, _)| planned != name)
+            && let Some(index) = index_of(editor, VOLUMES, "name", name)
+        {
+            editor.remove(&path(&[VOLUMES, &[Index(index)]]));
+        }
+    }
+    for (name, volume) in &injection.volumes {
+        match index_of(editor, VOLUMES, "name", name) {
+            Some(index) => {
+                let at = path(&[VOLUMES, &[Index(index)]]);
+                // The API server adds defaults to what it stores; they are no reason to write it anew.
+                if !editor.get(&at).is_some_and(|present| covers(present, volume)) {
+                    editor.set(&at, volume.clone());
+                }
+            }
+            None => editor.push(VOLUMES, volume.clone()),
+        }
+    }
+}
+
+/// Whether `present` says everything that `wanted` says; it may say more.
+fn covers(present: &Value, wanted: &Value) -> bool {
+    match (present, wanted) {
+        (Value::Object(present), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
+            present.get(key).is_some_and(|present| {
+                covers(present, wanted) || (key == "sizeLimit" && is_same_size(present, wanted))
+            })
+        }),
+        (Value::Array(present), Value::Array(wanted)) => {
+            present.len() == wanted.len()
+                && present.iter().zip(wanted).all(|(present, wanted)| covers(present, wanted))
+        }
+        _ => present == wanted,
+    }
+}
+
+/// The API server writes quantities its own way: 1024Mi comes back as 1Gi.
+fn is_same_size(present: &Value, wanted: &Value) -> bool {
+    let milli = |value: &Value| value.as_str()?.parse::<Quantity>().ok().map(|quantity| quantity.milli());
+    milli(present).is_some_and(|size| milli(wanted) == Some(size))
+}
+
+fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) {
+    match earlier {
+        None => editor.insert(INIT_CONTAINERS, injection.position, new_agent(injection)),
+        Some(earlier) if earlier.position == injection.position => {}
+        Some(earlier) => {
+            let at = path(&[INIT_CONTAINERS, &[Index(earlier.position)]]);
+            let Some(container) = editor.get(&at).cloned() else { return };
+            editor.remove(&at);
+            editor.insert(INIT_CONTAINERS, injection.position, container);
+        }
+    }
+    if earlier.is_none() {
+        return;
+    }
+    let at = path(&[INIT_CONTAINERS, &[Index(injection.position)]]);
+    editor.set(&path(&[&at, &[Key("args")]]), json!(injection.arguments));
+    // A plain init container has none of these.
+    for key in ["restartPolicy", "restartPolicyRules", "startupProbe"] {
+        editor.remove(&path(&[&at, &[Key(key)]]));
+    }
+    let env = path(&[&at, &[Key("env")]]);
+    for (name, value) in &injection.env {
+        let entry = json!({"name": name, "value": value});
+        match index_of(editor, &env, "name", name) {
+            Some(index) => editor.set(&path(&[&env, &[Index(index)]]), entry),
+            None => editor.push(&env, entry),
+        }
+    }
+    mounts(editor, &at, &injection.mounts);
+}
+
+fn new_agent(injection: &Injection) -> Value {
+    let mut container = serde_json::Map::new();
+    container.insert("name".to_owned(), json!(AGENT));
+    let mut initial = injection.initial.clone();
+    if let Some(image) = initial.shift_remove("image") {
+        container.insert("image".to_owned(), image);
+    }
+    container.insert("args".to_owned(), json!(injection.arguments));
+    let env: Vec<_> =
+        injection.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    container.insert("env".to_owned(), Value::Array(env));
+    container.extend(initial);
+    container.insert("volumeMounts".to_owned(), Value::Array(injection.mounts.clone()));
+    Value::Object(container)
+}
+
+/// Brings our mounts of a container to what is planned; other mounts stay where they are.
+fn mounts(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
+    let list = path(&[container, &[Key("volumeMounts")]]);
+    let present = |editor: &Editor| editor.get(&list).and_then(Value::as_array).cloned().unwrap_or_default();
+    let member = |mount: &Value, key: &str| mount.get(key).and_then(Value::as_str).map(str::to_owned);
+    for (index, mount) in present(editor).iter().enumerate().rev() {
+        let is_ours = member(mount, "name").is_some_and(|name| is_our_volume(&name));
+        // Two mounts at one path are refused by the API server; only our own container can get here with them.
+        let at_our_path =
+            planned.iter().any(|planned| member(planned, "mountPath") == member(mount, "mountPath"));
+        if (is_ours || at_our_path) && !planned.iter().any(|planned| covers(mount, planned)) {
+            editor.remove(&path(&[&list, &[Index(index)]]));
+        }
+    }
+    for planned in planned {
+        if !present(editor).iter().any(|mount| covers(mount, planned)) {
+            editor.push(&list, planned.clone());
+        }
+    }
+}
+
+fn container(
+    editor: &mut Editor,
+    at: &[Step<'_>],
+    plain: Option<&Container<'_>>,
+    receiver: Option<&Receiver>,
+) {
+    mounts(editor, at, receiver.map_or(&[], |receiver| &receiver.mounts));
+    let command = path(&[at, &[Key("command")]]);
+    match receiver.and_then(|receiver| receiver.command.as_ref()) {
+        Some(wrapped) => editor.set(&command, json!(wrapped)),
+        // Undoes an earlier wrapping; a command that never was wrapped is left alone by the comparison in `set`.
+        None => match plain.and_then(|plain| plain.command.as_ref()) {
+            Some(own) => editor.set(&command, json!(own)),
+            None if editor
+                .get(&command)
+                .is_some_and(|command| command.get(0) == Some(&json!(super::names::BINARY))) =>
+            {
+                editor.remove(&command);
+            }
+            None => {}
+        },
+    }
+}
+
+fn annotations(editor: &mut Editor, found: &Pod<'_>, injection: &Injection) {
+    editor.ensure_object(&[Key("metadata")]);
+    editor.ensure_object(ANNOTATIONS);
+    editor.set(&path(&[ANNOTATIONS, &[Key(STATUS)]]), json!("injected"));
+    let safe = path(&[ANNOTATIONS, &[Key(SAFE_TO_EVICT)]]);
+    let listed: Vec<&str> = found
+        .annotation(SAFE_TO_EVICT)
+        .map(|list| list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect())
+        .unwrap_or_default();
+    let is_listed = listed.contains(&BINARY_VOLUME);
+    if injection.has_binary && !is_listed {
+        let list: Vec<_> = listed.into_iter().chain([BINARY_VOLUME]).collect();
+        editor.set(&safe, json!(list.join(",")));
+    } else if !injection.has_binary && is_listed {
+        let list: Vec<_> = listed.into_iter().filter(|name| *name != BINARY_VOLUME).collect();
+        if list.is_empty() {
+            editor.remove(&safe);
+        } else {
+            editor.set(&safe, json!(list.join(",")));
+        }
+    }
+}
