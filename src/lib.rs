@@ -9,6 +9,7 @@
 //! | [`agent`] | inside the pod: fetch, publish, exec | yes |
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
+//! | [`manifest`] | manifests offline: where pods are, what injection makes of them | no |
 //! | [`lang`] | ESC's environment language | no |
 //! | [`server`] | a local ESC-compatible server | yes |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
@@ -22,6 +23,7 @@ pub mod codes;
 pub mod esc;
 pub mod inject;
 pub mod lang;
+pub mod manifest;
 pub mod secret;
 pub mod server;
 pub mod yaml;

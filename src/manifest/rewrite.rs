@@ -1,0 +1,170 @@
+//! Injects the pods of manifests, as the webhook would when they are created.
+
+use std::collections::BTreeMap;
+
+use json_patch::{Patch, PatchOperation, jsonptr::PointerBuf};
+use serde_json::Value;
+
+use super::{stream::Stream, workload};
+use crate::{
+    codes::admission,
+    inject::{self, Context, Outcome, Policy, Problem, keys::PREFIX},
+};
+
+/// What became of one object that makes pods.
+#[derive(Debug)]
+pub struct Rewritten {
+    /// `Deployment/web`.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// What became of its pod.
+    pub result: Result<Injected, Vec<Problem>>,
+}
+
+/// An object as it was, the patch, and what is worrying.
+#[derive(Debug)]
+pub struct Injected {
+    /// The object before.
+    pub before: Value,
+    /// The object after.
+    pub after: Value,
+    /// From the one to the other; empty when nothing changed.
+    pub patch: Patch,
+    /// Legal but worrying things.
+    pub warnings: Vec<String>,
+}
+
+/// What a Namespace object in the stream says to us.
+#[derive(Debug, Default)]
+struct Namespace {
+    annotations: BTreeMap<String, String>,
+    everyone: bool,
+}
+
+/// Injects every pod and pod template of the streams. Namespaces among the documents speak for their pods; others are
+/// taken to be labelled and without defaults.
+pub fn rewrite(streams: &mut [Stream], policy: &Policy, default_namespace: &str) -> Vec<Rewritten> {
+    let mut namespaces = BTreeMap::new();
+    for document in streams.iter().flat_map(Stream::documents) {
+        visit(&document.value, &mut |object| {
+            if let Some((name, namespace)) = read_namespace(object) {
+                namespaces.insert(name, namespace);
+            }
+        });
+    }
+    let mut all = Vec::new();
+    for document in streams.iter_mut().flat_map(Stream::documents_mut) {
+        let mut value = document.value.clone();
+        visit_mut(&mut value, &mut |object| {
+            if let Some(rewritten) = rewrite_object(object, policy, default_namespace, &namespaces) {
+                if let Ok(injected) = &rewritten.result {
+                    object.clone_from(&injected.after);
+                }
+                all.push(rewritten);
+            }
+        });
+        document.replace(value);
+    }
+    all
+}
+
+fn visit(value: &Value, see: &mut impl FnMut(&Value)) {
+    match items(value) {
+        Some(items) => items.iter().for_each(|item| visit(item, see)),
+        None => see(value),
+    }
+}
+
+fn visit_mut(value: &mut Value, see: &mut impl FnMut(&mut Value)) {
+    if items(value).is_none() {
+        return see(value);
+    }
+    let items = if value.is_array() { Some(value) } else { value.get_mut("items") };
+    items.and_then(Value::as_array_mut).into_iter().flatten().for_each(|item| visit_mut(item, see));
+}
+
+/// The members of a List (`List`, `PodList`, …), or of a bare array.
+fn items(value: &Value) -> Option<&Vec<Value>> {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    if is_list { value.get("items")?.as_array() } else { value.as_array() }
+}
+
+fn read_namespace(object: &Value) -> Option<(String, Namespace)> {
+    if object.get("kind")?.as_str()? != "Namespace" {
+        return None;
+    }
+    let metadata = object.get("metadata")?;
+    let map = |key: &str| metadata.get(key).and_then(Value::as_object).into_iter().flatten();
+    let annotations = map("annotations")
+        .filter(|(key, _)| key.starts_with(PREFIX))
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect();
+    let label = format!("{PREFIX}injection");
+    let everyone = map("labels").any(|(key, value)| *key == label && value.as_str() == Some("all"));
+    Some((metadata.get("name")?.as_str()?.to_owned(), Namespace { annotations, everyone }))
+}
+
+fn rewrite_object(
+    object: &Value,
+    policy: &Policy,
+    default_namespace: &str,
+    namespaces: &BTreeMap<String, Namespace>,
+) -> Option<Rewritten> {
+    let (path, pod) = workload::pod(object)?;
+    let namespace =
+        object.get("metadata").and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
+    let namespace = namespace.unwrap_or(default_namespace);
+    let known = namespaces.get(namespace);
+    let context = Context {
+        namespace,
+        namespace_annotations: known.map(|known| &known.annotations),
+        everyone: known.is_some_and(|known| known.everyone),
+        policy,
+    };
+    let (patch, warnings) = match inject::inject(pod, &context) {
+        Outcome::Skipped { warnings } => (Patch(Vec::new()), warnings),
+        Outcome::Injected { patch, warnings } => (below(path, patch), warnings),
+        Outcome::Refused(problems) => {
+            return Some(Rewritten {
+                name: workload::name(object),
+                namespace: namespace.to_owned(),
+                result: Err(problems),
+            });
+        }
+    };
+    let mut after = object.clone();
+    let result = match json_patch::patch(&mut after, &patch) {
+        Ok(()) => Ok(Injected { before: object.clone(), after, patch, warnings }),
+        Err(error) => Err(vec![Problem::invalid(
+            admission::PATCH_DOES_NOT_APPLY,
+            "the patch",
+            format!("does not apply: {error}"),
+        )]),
+    };
+    Some(Rewritten { name: workload::name(object), namespace: namespace.to_owned(), result })
+}
+
+/// The same patch for the object that holds the pod at `path`.
+fn below(path: &[&str], patch: Patch) -> Patch {
+    let prefix = PointerBuf::from_tokens(path.iter().copied());
+    let lift = |pointer: &mut PointerBuf| *pointer = prefix.concat(&*pointer);
+    let lifted = patch.0.into_iter().map(|mut operation| {
+        match &mut operation {
+            PatchOperation::Add(operation) => lift(&mut operation.path),
+            PatchOperation::Remove(operation) => lift(&mut operation.path),
+            PatchOperation::Replace(operation) => lift(&mut operation.path),
+            PatchOperation::Test(operation) => lift(&mut operation.path),
+            PatchOperation::Move(operation) => {
+                lift(&mut operation.path);
+                lift(&mut operation.from);
+            }
+            PatchOperation::Copy(operation) => {
+                lift(&mut operation.path);
+                lift(&mut operation.from);
+            }
+        }
+        operation
+    });
+    Patch(lifted.collect())
+}
