@@ -6,6 +6,7 @@
 //! | module | what it is for | may do I/O |
 //! |---|---|---|
 //! | [`inject`] | annotations ▶ request ▶ plan ▶ patch | no |
+//! | [`webhook`] | serves admissions over TLS | yes |
 //! | [`agent`] | inside the pod: fetch, publish, exec | yes |
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
@@ -26,4 +27,5 @@ pub mod lang;
 pub mod manifest;
 pub mod secret;
 pub mod server;
+pub mod webhook;
 pub mod yaml;

@@ -1,0 +1,296 @@
+//! One admission, from the body's bytes to the answer's: no sockets, no clock, no logging.
+
+use http::StatusCode;
+use json_patch::Patch;
+use serde_json::Value;
+
+use super::{
+    metrics,
+    review::{Denial, Malformed, PodCreation, Question, Response, Review, Unreadable},
+};
+use crate::{
+    codes::{Code, admission},
+    inject::{self, Context, Policy, Problem, problem::one_line},
+};
+
+/// Where the question came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/mutate`: pods that asked.
+    Asked,
+    /// `/mutate/all`: every pod of namespaces labelled `injection: all`.
+    All,
+}
+
+/// What goes back, and what is to be told of it.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status: 200 whenever there is a uid to answer.
+    pub status: StatusCode,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// For the log and the metrics.
+    pub record: Record,
+}
+
+/// What is told of an admission. Never its annotations, variables or patch.
+#[derive(Debug)]
+pub struct Record {
+    /// How it ended.
+    pub outcome: metrics::Outcome,
+    /// The request's namespace; empty when unknown.
+    pub namespace: String,
+    /// The pod's name, or its generateName; empty when unknown.
+    pub pod: String,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// Codes of all problems, in order.
+    pub codes: Vec<Code>,
+    /// What went wrong, when it is no refusal of the pod. In our own words.
+    pub error: Option<String>,
+}
+
+impl Record {
+    fn new(outcome: metrics::Outcome) -> Self {
+        Self {
+            outcome,
+            namespace: String::new(),
+            pod: String::new(),
+            dry_run: false,
+            codes: Vec::new(),
+            error: None,
+        }
+    }
+
+    fn error(code: Code, error: impl Into<String>) -> Self {
+        Self { codes: vec![code], error: Some(error.into()), ..Self::new(metrics::Outcome::Error) }
+    }
+
+    /// Whether nobody but us can have caused it.
+    pub fn is_our_defect(&self) -> bool {
+        self.codes.iter().any(|code| [admission::PATCH_DOES_NOT_APPLY, admission::INTERNAL].contains(code))
+    }
+}
+
+/// Answers one request.
+pub fn answer(body: &[u8], endpoint: Endpoint, policy: &Policy) -> Answer {
+    let Review { uid, question } = match Review::parse(body) {
+        Ok(review) => review,
+        Err(unreadable) => return unreadable_answer(unreadable),
+    };
+    let (response, record) = match question {
+        Ok(Question::Pod(creation)) => create(&uid, creation, endpoint, policy),
+        Ok(Question::Other) => other(&uid),
+        Err(malformed) => malformed_answer(&uid, malformed),
+    };
+    match response.into_body() {
+        Ok(body) => Answer { status: StatusCode::OK, body, record },
+        Err(_) => fault(StatusCode::INTERNAL_SERVER_ERROR, admission::INTERNAL, "the answer is no JSON"),
+    }
+}
+
+/// An answer that is no admission review, for requests that are none.
+pub fn fault(status: StatusCode, code: Code, message: &str) -> Answer {
+    // Only strings go in, so that this can't fail; an empty body would still be answered with the status.
+    let body = serde_json::json!({ "code": code.id(), "message": message });
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    Answer { status, body, record: Record::error(code, message) }
+}
+
+fn unreadable_answer(unreadable: Unreadable) -> Answer {
+    fault(StatusCode::BAD_REQUEST, admission::UNREADABLE, &unreadable.to_string())
+}
+
+fn malformed_answer(uid: &str, malformed: Malformed) -> (Response<'_>, Record) {
+    let code = admission::MALFORMED;
+    let message = format!("[{code}] malformed admission review: {malformed}\n{}", pointer(code));
+    (Response::deny(uid, Denial::BadRequest, message), Record::error(code, malformed.to_string()))
+}
+
+/// Let through, and said: only a webhook configuration that is not ours sends such things, and denying them would
+/// stop strangers, such as every update of every pod, over a mistake in it.
+fn other(uid: &str) -> (Response<'_>, Record) {
+    let code = admission::NOT_A_POD_CREATION;
+    let warning =
+        format!("[{code}] esc-injector handles the creation of pods only: its webhook rules are wrong");
+    let record = Record { codes: vec![code], ..Record::new(metrics::Outcome::Skipped) };
+    (Response::allow(uid, vec![warning]), record)
+}
+
+fn create<'a>(
+    uid: &'a str,
+    creation: PodCreation,
+    endpoint: Endpoint,
+    policy: &Policy,
+) -> (Response<'a>, Record) {
+    let PodCreation { namespace, dry_run, pod } = creation;
+    let context = Context {
+        namespace: &namespace,
+        namespace_annotations: None,
+        everyone: endpoint == Endpoint::All,
+        policy,
+    };
+    let outcome = inject::inject(&pod, &context);
+    let name = name_of(&pod);
+    let (response, record) = respond(uid, outcome, pod);
+    (response, Record { namespace: short(&namespace), pod: name, dry_run, ..record })
+}
+
+/// Turns what becomes of a pod into the answer. Takes the pod, since trying the patch changes it.
+fn respond(uid: &str, outcome: inject::Outcome, mut pod: Value) -> (Response<'_>, Record) {
+    match outcome {
+        inject::Outcome::Skipped { warnings } => {
+            (Response::allow(uid, warnings), Record::new(metrics::Outcome::Skipped))
+        }
+        inject::Outcome::Injected { patch, warnings } => {
+            let record = Record::new(metrics::Outcome::Injected);
+            if patch.is_empty() {
+                return (Response::allow(uid, warnings), record);
+            }
+            match try_patch(&patch, &mut pod) {
+                Ok(patch) => (Response::allow_patched(uid, patch, warnings), record),
+                Err(error) => {
+                    let code = admission::PATCH_DOES_NOT_APPLY;
+                    let message = format!("[{code}] {}: {error}\n{}", code.entry().title, pointer(code));
+                    (Response::deny(uid, Denial::Internal, message), Record::error(code, error))
+                }
+            }
+        }
+        inject::Outcome::Refused(problems) => {
+            let forbidden = problems.iter().any(|problem| problem.forbidden);
+            let denial = if forbidden { Denial::Forbidden } else { Denial::Invalid };
+            let codes = problems.iter().map(|problem| problem.code).collect();
+            let record = Record { codes, ..Record::new(metrics::Outcome::Rejected) };
+            (Response::deny(uid, denial, refusal(&problems)), record)
+        }
+    }
+}
+
+/// Applies the patch as the API server will, and gives its JSON. The API server answers a patch that does not apply
+/// with a failure that no `failurePolicy` softens and that doesn't say whose it is.
+fn try_patch(patch: &Patch, pod: &mut Value) -> Result<Vec<u8>, String> {
+    // What is left of the pod after a failure doesn't matter.
+    json_patch::patch_unsafe(pod, patch).map_err(|error| {
+        // By number and place: the error's own text is not ours to vouch for.
+        format!("operation {} at {}", error.operation, one_line(error.path.as_str()))
+    })?;
+    serde_json::to_vec(patch).map_err(|_| "it is no JSON".to_owned())
+}
+
+/// All problems, one a line, and where to read on.
+fn refusal(problems: &[Problem]) -> String {
+    let mut message = String::new();
+    for problem in problems {
+        message.push_str(&problem.to_string());
+        message.push('\n');
+    }
+    if let Some(first) = problems.first() {
+        message.push_str(&pointer(first.code));
+    }
+    message
+}
+
+fn pointer(code: Code) -> String {
+    format!("Cause and fix of a code: esc-injector explain {code}")
+}
+
+/// The pod's name, or what its name will begin with.
+fn name_of(pod: &Value) -> String {
+    let field = |name| pod.pointer(name).and_then(Value::as_str).filter(|name| !name.is_empty());
+    field("/metadata/name").or_else(|| field("/metadata/generateName")).map(short).unwrap_or_default()
+}
+
+/// At most as long as a name in Kubernetes: whoever posts here must not fill the log.
+fn short(name: &str) -> String {
+    /// Longest DNS subdomain.
+    const MAX: usize = 253;
+    name.chars().take(MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use json_patch::{AddOperation, PatchOperation, jsonptr::PointerBuf};
+    use serde_json::json;
+
+    use super::*;
+    use crate::codes::admission::{MALFORMED, TOO_LARGE};
+
+    fn outcome(outcome: inject::Outcome) -> (Value, Record) {
+        let pod = json!({"metadata": {"generateName": "shop-5d-"}, "spec": {"containers": []}});
+        let (response, record) = respond("u-1", outcome, pod);
+        let body: Value = serde_json::from_slice(&response.into_body().unwrap()).unwrap();
+        assert_eq!(body["response"]["uid"], "u-1");
+        (body["response"].clone(), record)
+    }
+
+    fn add(path: &str, value: Value) -> Patch {
+        let path = PointerBuf::parse(path).unwrap();
+        Patch(vec![PatchOperation::Add(AddOperation { path, value })])
+    }
+
+    #[test]
+    fn skipped_pods_are_allowed_as_they_are() {
+        let (response, record) = outcome(inject::Outcome::Skipped { warnings: vec!["mind this".to_owned()] });
+        assert_eq!(response, json!({"uid": "u-1", "allowed": true, "warnings": ["mind this"]}));
+        assert_eq!(record.outcome, metrics::Outcome::Skipped);
+    }
+
+    #[test]
+    fn injected_pods_get_their_patch() {
+        let patch = add("/metadata/labels", json!({"a": "b"}));
+        let (response, record) = outcome(inject::Outcome::Injected { patch, warnings: Vec::new() });
+        let sent = base64::Engine::decode(
+            &base64::engine::general_purpose::STANDARD,
+            response["patch"].as_str().unwrap(),
+        );
+        assert_eq!(
+            serde_json::from_slice::<Value>(&sent.unwrap()).unwrap(),
+            json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}])
+        );
+        assert_eq!((&response["allowed"], &response["patchType"]), (&json!(true), &json!("JSONPatch")));
+        assert_eq!(record.outcome, metrics::Outcome::Injected);
+    }
+
+    #[test]
+    fn an_empty_patch_is_not_sent() {
+        let (response, record) =
+            outcome(inject::Outcome::Injected { patch: Patch(Vec::new()), warnings: Vec::new() });
+        assert_eq!(response, json!({"uid": "u-1", "allowed": true}));
+        assert_eq!(record.outcome, metrics::Outcome::Injected);
+    }
+
+    #[test]
+    fn a_patch_that_does_not_apply_is_denied_as_our_defect() {
+        let patch = add("/spec/initContainers/0", json!({"env": "planted"}));
+        let (response, record) = outcome(inject::Outcome::Injected { patch, warnings: Vec::new() });
+        assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(500)));
+        let message = response["status"]["message"].as_str().unwrap();
+        assert!(message.contains("ESC910") && message.contains("/spec/initContainers/0"), "{message}");
+        assert!(!message.contains("planted") && response.get("patch").is_none());
+        assert!(record.outcome == metrics::Outcome::Error && record.is_our_defect());
+    }
+
+    #[test]
+    fn refusals_list_every_problem_on_its_own_line() {
+        let invalid = Problem::invalid(MALFORMED, "annotation a", "no\ngood");
+        let forbidden = Problem::forbidden(TOO_LARGE, "annotation b", "not allowed");
+        let (response, record) = outcome(inject::Outcome::Refused(vec![invalid.clone(), forbidden]));
+        assert_eq!(
+            response["status"],
+            json!({"code": 403, "reason": "Forbidden", "message": "[ESC902] annotation a: no good\n\
+                [ESC903] annotation b: not allowed\n\
+                Cause and fix of a code: esc-injector explain ESC902"})
+        );
+        assert_eq!(record.outcome, metrics::Outcome::Rejected);
+        assert_eq!(record.codes, [MALFORMED, TOO_LARGE]);
+        let (response, _) = outcome(inject::Outcome::Refused(vec![invalid]));
+        assert_eq!(response["status"]["code"], 422);
+    }
+
+    #[test]
+    fn names_in_the_log_are_bounded() {
+        assert_eq!(name_of(&json!({"metadata": {"name": "", "generateName": "shop-"}})), "shop-");
+        assert_eq!(name_of(&json!({"metadata": {"name": "x".repeat(1000)}})).len(), 253);
+        assert_eq!(name_of(&json!({"metadata": 7})), "");
+    }
+}

@@ -1,0 +1,199 @@
+//! What the webhook counts, for Prometheus. No label ever holds text that somebody else chose.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+use super::certs::Certificate;
+
+/// From 100 µs, since an admission takes about that, to 5 s, where the API server has given up.
+const DURATION_BUCKETS: [f64; 15] =
+    [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// How an admission ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Allowed with the agent in it.
+    Injected,
+    /// Allowed as it was.
+    Skipped,
+    /// Denied for something its author can fix.
+    Rejected,
+    /// Not answered as the API server hopes: a malformed review, an overrun, a defect.
+    Error,
+}
+
+impl Outcome {
+    /// The label's value, and the log's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Skipped => "skipped",
+            Self::Rejected => "rejected",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AdmissionLabels {
+    outcome: Outcome,
+}
+
+/// All of the webhook's metrics; clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    admissions: Family<AdmissionLabels, Counter>,
+    duration: Histogram,
+    in_flight: Gauge,
+    certificate_expiry: Gauge<f64, AtomicU64>,
+    reload_failures: Counter,
+    handshake_failures: Counter,
+}
+
+impl Metrics {
+    /// Registers everything, so that each name is there from the first scrape.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("esc_injector");
+        let admissions = Family::<AdmissionLabels, Counter>::default();
+        for outcome in [Outcome::Injected, Outcome::Skipped, Outcome::Rejected, Outcome::Error] {
+            // Creates the series at zero: a rate over a series that begins at one misses the first event.
+            admissions.get_or_create_owned(&AdmissionLabels { outcome });
+        }
+        let duration = Histogram::new(DURATION_BUCKETS);
+        let in_flight = Gauge::default();
+        let certificate_expiry = Gauge::default();
+        let reload_failures = Counter::default();
+        let handshake_failures = Counter::default();
+        registry.register("admissions", "Admission reviews answered, by how they ended", admissions.clone());
+        registry.register(
+            "admission_duration_seconds",
+            "From the request's head to the answer",
+            duration.clone(),
+        );
+        registry.register("inflight_requests", "Admission requests being answered", in_flight.clone());
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the serving certificate ends, in seconds since the epoch",
+            certificate_expiry.clone(),
+        );
+        registry.register(
+            "certificate_reload_failures",
+            "Readings of the certificate files that gave no usable pair",
+            reload_failures.clone(),
+        );
+        registry.register("tls_handshake_failures", "TLS handshakes that failed", handshake_failures.clone());
+        registry.register("build", "What this build is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self {
+            registry: Arc::new(registry),
+            admissions,
+            duration,
+            in_flight,
+            certificate_expiry,
+            reload_failures,
+            handshake_failures,
+        }
+    }
+
+    /// An admission was answered.
+    pub fn admission(&self, outcome: Outcome, took: Duration) {
+        self.admissions.get_or_create_owned(&AdmissionLabels { outcome }).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// An admission failed without an answer whose time would mean anything.
+    pub fn admission_failed(&self) {
+        self.admissions.get_or_create_owned(&AdmissionLabels { outcome: Outcome::Error }).inc();
+    }
+
+    /// A request is being answered for as long as the guard lives.
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// This certificate is served from now on.
+    pub fn certificate(&self, certificate: &Certificate) {
+        if let Some(end) = certificate.not_after().and_then(|end| end.duration_since(UNIX_EPOCH).ok()) {
+            self.certificate_expiry.set(end.as_secs_f64());
+        }
+    }
+
+    /// The certificate files held nothing usable.
+    pub fn certificate_reload_failed(&self) {
+        self.reload_failures.inc();
+    }
+
+    /// A TLS handshake failed.
+    pub fn handshake_failed(&self) {
+        self.handshake_failures.inc();
+    }
+
+    /// All metrics in `OpenMetrics` text.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Counts one request as in flight until it is dropped, however it ends.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_outcome_and_forgets_finished_requests() {
+        let metrics = Metrics::new();
+        let guard = metrics.in_flight();
+        assert!(metrics.render().unwrap().contains("esc_injector_inflight_requests 1\n"));
+        drop(guard);
+        metrics.admission(Outcome::Injected, Duration::from_micros(180));
+        let text = metrics.render().unwrap();
+        for line in [
+            "esc_injector_inflight_requests 0\n",
+            "esc_injector_admissions_total{outcome=\"injected\"} 1\n",
+            "esc_injector_admissions_total{outcome=\"rejected\"} 0\n",
+            "esc_injector_admission_duration_seconds_bucket{le=\"0.0001\"} 0\n",
+            "esc_injector_admission_duration_seconds_bucket{le=\"0.00025\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+    }
+}
