@@ -5,6 +5,7 @@
 //!
 //! | module | what it is for | may do I/O |
 //! |---|---|---|
+//! | [`cli`] | one file per subcommand: arguments in, library call, output out | yes |
 //! | [`inject`] | annotations ▶ request ▶ plan ▶ patch | no |
 //! | [`webhook`] | serves admissions over TLS | yes |
 //! | [`agent`] | inside the pod: fetch, publish, exec | yes |
@@ -15,12 +16,17 @@
 //! | [`server`] | a local ESC-compatible server | yes |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
 //! | [`codes`] | every error code a person can meet: cause and fix | no |
+//! | [`demo`] | the whole flow on one machine, without a cluster | yes |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
+//! Arrows go one way: `webhook` ▶ `inject` ▶ `esc`; `agent` ▶ `client` ▶ `esc`; `server` ▶ `lang` ▶ `esc`.
+//! The webhook hands the agent a serialised [`agent::plan::Plan`]; the agent talks to the server only over HTTP.
 
 pub mod agent;
+pub mod cli;
 pub mod client;
 pub mod codes;
+pub mod demo;
 pub mod esc;
 pub mod inject;
 pub mod lang;

@@ -1,0 +1,136 @@
+//! `esc-injector agent`: inside the pod.
+
+use std::{
+    env::VarError,
+    fs::OpenOptions,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use rustix::process::DumpableBehavior;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    exit::{Exit, Failure},
+    logging::{self, LogFormat, LogLevel},
+};
+use crate::{
+    agent::{
+        self, Kind, Options, Report,
+        plan::{self, Plan},
+    },
+    codes::delivery as codes,
+};
+
+/// Where kubelet looks for a container's last words.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// What a shell reports for a process that SIGTERM ended.
+const TERMINATED: u8 = 128 + 15;
+
+/// Fetch and publish, inside the pod.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// Least severe level that is logged
+    #[arg(long, global = true, env = "ESC_INJECTOR_LOG_LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+    /// How log lines look
+    #[arg(long, global = true, env = "ESC_INJECTOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch and publish once, then end
+    Init(InitArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct InitArgs {
+    /// File for the last words of a failure [default: /dev/termination-log]
+    #[arg(long, env = "ESC_INJECTOR_TERMINATION_LOG", value_name = "FILE")]
+    termination_log: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    logging::start(args.log_level, args.log_format);
+    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!("the agent's memory stays readable for debuggers: {error}");
+    }
+    match args.command {
+        Command::Init(args) => init(&args),
+    }
+}
+
+fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("starting the runtime: {error}")))?;
+    let result = runtime.block_on(until_terminated());
+    // A name lookup can't be cancelled, and is not worth waiting for.
+    runtime.shutdown_background();
+    let Err(failure) = result else { return Ok(ExitCode::SUCCESS) };
+    tracing::error!(code = failure.code.id(), fix = failure.code.entry().fix, "{}", failure.what);
+    if let Err(error) = last_words(args.termination_log.as_deref(), &failure.termination_message()) {
+        tracing::debug!("no termination message: {error}");
+    }
+    Ok(exit_code(failure.kind))
+}
+
+async fn until_terminated() -> Result<Report, agent::Failure> {
+    let internal = |error: io::Error| {
+        agent::Failure::new(codes::DEFECT, Kind::Internal, format!("listening for signals: {error}"))
+    };
+    // As PID 1 the agent has no default action for signals: they have to be caught before anything else is done.
+    let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
+    let plan = read_plan()?;
+    let options = Options::default();
+    tokio::select! {
+        result = agent::init(&plan, &options) => result,
+        _ = terminate.recv() => Err(interrupted()),
+        _ = interrupt.recv() => Err(interrupted()),
+    }
+}
+
+fn interrupted() -> agent::Failure {
+    agent::Failure::new(codes::INTERRUPTED, Kind::Interrupted, "fetching was interrupted by a signal")
+}
+
+fn read_plan() -> Result<Plan, agent::Failure> {
+    let text = std::env::var(plan::VARIABLE).map_err(|error| {
+        // The error of a variable that is no UTF-8 would quote it.
+        let why = if error == VarError::NotPresent { "it is not set" } else { "it is not UTF-8" };
+        agent::Failure::new(codes::PLAN, Kind::Configuration, format!("reading {}: {why}", plan::VARIABLE))
+    })?;
+    agent::read_plan(&text)
+}
+
+/// Kubelet makes the default file; only a file that was named may be made by us.
+fn last_words(file: Option<&Path>, message: &str) -> io::Result<()> {
+    let path = file.unwrap_or(Path::new(TERMINATION_LOG));
+    OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .create(file.is_some())
+        .open(path)?
+        .write_all(message.as_bytes())
+}
+
+fn exit_code(kind: Kind) -> ExitCode {
+    match kind {
+        Kind::Denied => Exit::Denied.into(),
+        Kind::Unreachable => Exit::Unreachable.into(),
+        Kind::Temporary => Exit::Temporary.into(),
+        Kind::Data => Exit::Data.into(),
+        Kind::Configuration => Exit::Configuration.into(),
+        Kind::Internal => Exit::Internal.into(),
+        Kind::Interrupted => ExitCode::from(TERMINATED),
+    }
+}

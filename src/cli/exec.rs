@@ -1,0 +1,48 @@
+//! `esc-injector exec`: start a command with delivered variables, inside the pod.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use super::exit::Failure;
+use crate::{
+    agent::exec::Prepared,
+    codes::{Code, exec as codes},
+};
+
+/// Start a command with delivered variables, inside the pod.
+///
+/// The webhook writes these arguments: --env-dir=DIR names the directory of the variables, --own=NAME a variable
+/// that the container sets itself, --set=NAME and --replace=INDEX a variable and a word of the command that refer
+/// to delivered variables, followed by their pieces as --text=TEXT and --ref=NAME=FALLBACK. After -- comes the
+/// command.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Flags of the webhook, --, and the command
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<OsString>,
+}
+
+/// Becomes the command; returns only if it can't.
+#[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments the same way")]
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let error = match Prepared::read(&args.arguments, std::env::vars_os()) {
+        Ok(prepared) => {
+            if let Some(reason) = prepared.degraded() {
+                report(codes::DEGRADED, &format!("ESC's variables are absent ({reason})"));
+            }
+            prepared.exec()
+        }
+        Err(error) => error,
+    };
+    report(error.code(), &error.to_string());
+    Ok(ExitCode::from(error.exit_status()))
+}
+
+/// One line to stderr: code, what happened, and the fix.
+fn report(code: Code, what: &str) {
+    // Nobody is left to tell when stderr itself is closed.
+    let _ = writeln!(io::stderr(), "esc-injector: [{code}] {what}. Fix: {}", code.entry().fix);
+}

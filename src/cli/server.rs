@@ -1,0 +1,195 @@
+//! `esc-injector server`: a local ESC-compatible server.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::{
+    exit::{Exit, Failure},
+    logging::{self, LogFormat, LogLevel},
+    output,
+};
+use crate::{
+    esc::pattern::Pattern,
+    secret::Secret,
+    server::{Clock, Config, ConfigError, Server, identity::Issuer},
+};
+
+/// Serve environments from files, as ESC would.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Definitions: DIR/ORGANIZATION/PROJECT/ENVIRONMENT.yaml, read anew at each open
+    #[arg(long, env = "ESC_INJECTOR_DIR", value_name = "DIR")]
+    dir: PathBuf,
+    /// Address to listen on
+    #[arg(long, env = "ESC_INJECTOR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8087")]
+    listen: SocketAddr,
+    /// Certificate chain in PEM; serves TLS
+    #[arg(long, env = "ESC_INJECTOR_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate in PEM
+    #[arg(long, env = "ESC_INJECTOR_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Organization that exists (repeatable) [default: the top-level folders of DIR]
+    #[arg(long, env = "ESC_INJECTOR_ORGANIZATION", value_name = "NAME", value_delimiter = ',')]
+    organization: Vec<String>,
+    /// Access token of the user `dev`, a member of every organization
+    #[arg(long, env = "ESC_INJECTOR_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret)]
+    token: Option<Secret>,
+    /// File with such tokens, one a line
+    #[arg(long, env = "ESC_INJECTOR_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Issuer whose identity tokens are exchanged for access tokens: the exact `iss`
+    #[arg(long, env = "ESC_INJECTOR_OIDC_ISSUER", value_name = "URL", requires_all = ["oidc_jwks", "oidc_subject"])]
+    oidc_issuer: Option<String>,
+    /// The issuer's JSON Web Key Set, read at each exchange
+    #[arg(long, env = "ESC_INJECTOR_OIDC_JWKS", value_name = "FILE", requires = "oidc_issuer")]
+    oidc_jwks: Option<PathBuf>,
+    /// Subjects that get a token, with * as wildcard
+    #[arg(long, env = "ESC_INJECTOR_OIDC_SUBJECT", value_name = "PATTERN", requires = "oidc_issuer")]
+    oidc_subject: Option<String>,
+    /// Audience that counts beside urn:pulumi:org:ORGANIZATION (repeatable)
+    #[arg(
+        long,
+        env = "ESC_INJECTOR_OIDC_AUDIENCE",
+        value_name = "AUDIENCE",
+        value_delimiter = ',',
+        requires = "oidc_issuer"
+    )]
+    oidc_audience: Vec<String>,
+    /// Least severe level that is logged
+    #[arg(long, env = "ESC_INJECTOR_LOG_LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return results")]
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::from(text))
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    logging::start(args.log_level, LogFormat::Text);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("starting the runtime: {error}")))?;
+    let result = runtime.block_on(serve(args));
+    // A read that hangs on a network disk must not keep the process alive.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(args: Args) -> Result<(), Failure> {
+    let listen = args.listen;
+    let config = args.into_config()?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    if config.tls.is_none() && !listen.ip().is_loopback() {
+        tracing::warn!("tokens and values travel in the clear: give --tls-cert and --tls-key");
+    }
+    let server = Server::new(config).map_err(|error| match error {
+        ConfigError::NobodyCanSignIn => Failure::new(
+            Exit::Usage,
+            format!(
+                "{error}: give --token or --token-file for people and tests, or --oidc-issuer, --oidc-jwks and \
+                 --oidc-subject for pods"
+            ),
+        ),
+        _ => Failure::from_error(Exit::Configuration, &error),
+    })?;
+    let shutdown = shutdown_signal().map_err(|error| failure(Exit::Internal, "watching signals", &error))?;
+    let cannot_listen = |error| failure(Exit::Unreachable, &format!("listening on {listen}"), &error);
+    let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    output::print(|out| writeln!(out, "listening on {scheme}://{address}"))?;
+    server.serve(listener, shutdown).await;
+    Ok(())
+}
+
+/// Completes at SIGTERM or SIGINT. Both are watched from now on.
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt): (Signal, Signal) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+impl Args {
+    fn into_config(self) -> Result<Config, Failure> {
+        let mut tokens: Vec<Secret> = self.token.into_iter().collect();
+        if let Some(path) = &self.token_file {
+            tokens.extend(read_tokens(path)?);
+        }
+        if tokens.iter().any(Secret::is_empty) {
+            return Err(Failure::new(Exit::Usage, "--token is empty"));
+        }
+        let issuer = match (self.oidc_issuer, self.oidc_jwks, self.oidc_subject) {
+            (Some(url), Some(key_set), Some(subject)) => {
+                Some(Issuer { url, key_set, subject: Pattern::new(subject), audiences: self.oidc_audience })
+            }
+            _ => None,
+        };
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(read_tls(&certificate, &key)?),
+            _ => None,
+        };
+        Ok(Config {
+            directory: self.dir,
+            organizations: self.organization,
+            tokens,
+            issuer,
+            tls,
+            clock: Clock::system(),
+        })
+    }
+}
+
+fn read_tokens(path: &Path) -> Result<Vec<Secret>, Failure> {
+    let what = format!("--token-file {}", path.display());
+    let text = Secret::new(fs::read(path).map_err(|error| failure(Exit::Configuration, &what, &error))?);
+    let text = text
+        .expose_str()
+        .ok_or_else(|| Failure::new(Exit::Configuration, format!("{what}: no UTF-8 text")))?;
+    let tokens: Vec<_> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Secret::from).collect();
+    if tokens.is_empty() {
+        return Err(Failure::new(Exit::Configuration, format!("{what}: no token in it")));
+    }
+    Ok(tokens)
+}
+
+fn read_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let unusable = |flag: &str, path: &Path, error: &dyn std::error::Error| {
+        failure(Exit::Configuration, &format!("{flag} {}", path.display()), error)
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| unusable("--tls-cert", certificate, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--tls-key", key, &error))?;
+    let mut config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+            .map_err(|error| unusable("--tls-cert", certificate, &error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn failure(exit: Exit, what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::new(exit, format!("{what}: {}", super::exit::chain(error)))
+}
