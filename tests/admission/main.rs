@@ -1,0 +1,19 @@
+//! The webhook as an API server meets it: through real sockets.
+#![allow(
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and nobody else reads them"
+)]
+
+mod answers;
+mod certificates;
+mod client;
+mod limits;
+mod process;
+mod reviews;
+mod setup;

@@ -1,0 +1,247 @@
+//! `esc-injector inject` and `explain`, as a user runs them.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests fail by panicking"
+)]
+
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_esc-injector"))
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may refuse its arguments before it reads.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn write(path: &std::path::Path, text: &str) {
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A workload of this kind whose pod asks.
+fn workload(kind: &str) -> String {
+    let pod = "metadata: {annotations: {esc.pulumi.com/environment: acme/shop/prod, esc.pulumi.com/file.a: a}}, spec: {containers: [{name: app, image: shop}]}";
+    let body = match kind {
+        "Pod" => pod.to_owned(),
+        "CronJob" => {
+            format!("metadata: {{name: w}}, spec: {{jobTemplate: {{spec: {{template: {{{pod}}}}}}}}}")
+        }
+        "PodTemplate" => format!("metadata: {{name: w}}, template: {{{pod}}}"),
+        _ => format!("metadata: {{name: w}}, spec: {{template: {{{pod}}}}}"),
+    };
+    format!("{{kind: {kind}, apiVersion: v1, {body}}}\n")
+}
+
+#[test]
+fn injects_every_kind_that_makes_pods() {
+    for kind in [
+        "Pod",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "ReplicaSet",
+        "ReplicationController",
+        "Job",
+        "CronJob",
+        "PodTemplate",
+    ] {
+        let yaml = workload(kind).replacen('{', "---\n{", 1);
+        let out = stdout(&run(&["inject"], &yaml));
+        assert!(out.contains("name: esc-agent"), "{kind}: {out}");
+    }
+    for kind in ["ConfigMap", "Service", "Whatever"] {
+        let yaml = format!("# kept\n---\n{}", workload(kind));
+        assert_eq!(stdout(&run(&["inject"], &yaml)), yaml);
+    }
+}
+
+#[test]
+fn keeps_documents_in_order_and_untouched_ones_to_the_letter() {
+    let input = format!(
+        "# first\nkind: ConfigMap\ndata: {{mode: 0644}}   # as written\n---\n---\n{}---\nkind: Service\n",
+        workload("Pod").replacen('{', "\n{", 1)
+    );
+    let out = stdout(&run(&["inject"], &input));
+    let documents: Vec<_> = out.split("---\n").collect();
+    assert_eq!(documents.len(), 4, "{out}");
+    assert_eq!(documents[0], "# first\nkind: ConfigMap\ndata: {mode: 0644}   # as written\n");
+    assert!(documents[2].contains("esc-agent"));
+    assert_eq!(documents[3], "kind: Service\n");
+}
+
+#[test]
+fn json_in_is_json_out_and_lists_are_followed() {
+    let pod = r#"{"kind":"Pod","metadata":{"name":"p","annotations":{"esc.pulumi.com/environment":"acme/shop/prod","esc.pulumi.com/file.a":"a"}},"spec":{"big":12345678901234567890123,"containers":[{"name":"app","image":"x"}]}}"#;
+    let list = format!(r#"{{"kind":"List","apiVersion":"v1","items":[{{"kind":"Secret"}},{pod}]}}"#);
+    let out: Value = serde_json::from_str(&stdout(&run(&["inject", "-f", "-"], &list))).expect("JSON");
+    assert_eq!(out["items"][0]["kind"], "Secret");
+    assert_eq!(out["items"][1]["spec"]["initContainers"][0]["name"], "esc-agent");
+    assert_eq!(out["items"][1]["spec"]["big"].to_string(), "12345678901234567890123");
+}
+
+#[test]
+fn no_document_is_lost() {
+    // Two documents without a marker between them: kubectl sees one of them only.
+    let output = run(&["inject"], "kind: A\n...\nkind: B\n");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0));
+    assert!(stderr(&output).contains("line 1") && stderr(&output).contains("`---`"), "{}", stderr(&output));
+    // Documents of YAML that look like JSON.
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.yaml", "{kind: A}\n"), ("b.yaml", "{kind: B}\n")] {
+        write(&directory.path().join(name), text);
+    }
+    let out = stdout(&run(&["inject", "-f", directory.path().to_str().unwrap()], ""));
+    assert_eq!(out, "{kind: A}\n---\n{kind: B}\n");
+}
+
+#[test]
+fn what_it_prints_is_a_fixed_point() {
+    let once = stdout(&run(&["inject"], &workload("Deployment").replacen('{', "\n{", 1)));
+    assert_eq!(stdout(&run(&["inject"], &once)), once);
+}
+
+#[test]
+fn prints_the_patch_or_the_difference_instead() {
+    let input = workload("Deployment").replacen('{', "\n{", 1);
+    let patch: Value = serde_json::from_str(&stdout(&run(&["inject", "--patch"], &input))).expect("JSON");
+    assert_eq!(patch["object"], "Deployment/w");
+    let paths: Vec<_> =
+        patch["patch"].as_array().unwrap().iter().map(|op| op["path"].as_str().unwrap()).collect();
+    assert!(paths.contains(&"/spec/template/spec/initContainers"), "{paths:?}");
+    let diff = stdout(&run(&["inject", "--diff"], &input));
+    assert!(diff.contains("+      - name: esc-agent") && diff.contains("--- a/Deployment/w"), "{diff}");
+    assert!(
+        !diff.lines().any(|line| line.starts_with("-  ") && !line.starts_with("---")),
+        "nothing of the user's goes: {diff}"
+    );
+}
+
+#[test]
+fn namespaces_in_the_stream_speak_for_their_pods() {
+    let input = "kind: Namespace\nmetadata: {name: shop, labels: {esc.pulumi.com/injection: all}, annotations: {esc.pulumi.com/environment: acme/shop/prod, esc.pulumi.com/projections: files}}\n---\nkind: Pod\nmetadata: {name: silent, namespace: shop}\nspec: {containers: [{name: app, image: x}]}\n";
+    assert!(stdout(&run(&["inject"], input)).contains("esc-agent"));
+}
+
+#[test]
+fn operator_settings_are_the_webhooks() {
+    let out = stdout(&run(
+        &[
+            "inject",
+            "--agent-image",
+            "r.example/a:1",
+            "--api-url",
+            "https://esc.internal/api/esc",
+            "--audience",
+            "mine",
+            "--agent-user",
+            "",
+        ],
+        &workload("Pod").replacen('{', "\n{", 1),
+    ));
+    for part in ["image: r.example/a:1", "https://esc.internal\\\"", "audience: mine"] {
+        assert!(out.contains(part), "{part} is not in {out}");
+    }
+    assert!(!out.contains("runAsUser") && !out.contains("/api/esc"), "{out}");
+}
+
+#[test]
+fn refusals_list_every_problem_and_print_nothing() {
+    let input = "kind: Pod\nmetadata: {name: p, annotations: {esc.pulumi.com/environment: acme, esc.pulumi.com/frob: x}}\nspec: {containers: [{name: app, image: x}]}\n";
+    let output = run(&["inject"], input);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0));
+    let said = stderr(&output);
+    assert!(
+        said.contains("Pod/p: [ESC101]") && said.contains("Pod/p: [ESC104]") && said.contains("explain"),
+        "{said}"
+    );
+}
+
+#[test]
+fn unreadable_input_is_named_with_its_line() {
+    let output = run(&["inject"], "kind: Pod\n---\nkind: [\n");
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stderr(&output).contains("standard input: line "), "{}", stderr(&output));
+    let output = run(&["inject", "-f", "/does/not/exist.yaml"], "");
+    assert!(stderr(&output).contains("/does/not/exist.yaml"), "{}", stderr(&output));
+    assert_eq!(run(&["inject", "--frob"], "").status.code(), Some(64));
+}
+
+#[test]
+fn explains_every_code_and_refuses_unknown_ones() {
+    let list = stdout(&run(&["explain"], ""));
+    assert!(list.lines().count() > 40, "{list}");
+    for line in list.lines() {
+        let code = line.split_whitespace().next().unwrap();
+        let told = stdout(&run(&["explain", &code.to_lowercase()], ""));
+        assert!(told.starts_with(code) && told.contains("Cause") && told.contains("Fix"), "{told}");
+    }
+    let output = run(&["explain", "ESC000"], "");
+    assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
+fn operator_settings_that_would_fail_every_pod_are_refused_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        write(&path, text);
+        path.to_str().unwrap().to_owned()
+    };
+    let key = file("key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    let text = file("text.pem", "no certificate\n");
+    let large = file("large.pem", &"x".repeat(40 * 1024));
+    for (flag, value, words) in [
+        ("--api-url", "http://esc.example", "only https"),
+        ("--allow-api-url", "esc.example", "no address of ESC"),
+        ("--default", "tiemout=3s", "did you mean `esc.pulumi.com/timeout`?"),
+        ("--default", "timeout=soon", "ESC106"),
+        ("--default", "refresh=5m", "ESC111"),
+        ("--default", "allowed-environments=acme/shop/*", "belongs on the namespace"),
+        ("--ca-file", &key, "something else than certificates"),
+        ("--ca-file", &text, "no PEM certificate"),
+        ("--ca-file", &large, "32 KiB"),
+        ("--min-kubelet", "1.35", "ESC111"),
+        ("--allow-on-change-url", "http://127.0.0.1:1", "ESC111"),
+    ] {
+        let output = run(&["inject", flag, value], &workload("Pod").replacen('{', "\n{", 1));
+        let said = stderr(&output);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(78), 0), "{flag} {value}: {said}");
+        assert!(said.contains(flag) && said.contains(words), "{flag} {value}: {said}");
+    }
+}
+
+#[test]
+fn a_default_may_hold_commas() {
+    let arguments = ["inject", "--default", "containers=app,other", "--default", "timeout=30s"];
+    let output = run(&arguments, &workload("Pod").replacen('{', "\n{", 1));
+    assert!(
+        stderr(&output).contains("[ESC201]") && stderr(&output).contains("`other`"),
+        "{}",
+        stderr(&output)
+    );
+}

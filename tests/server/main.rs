@@ -1,0 +1,18 @@
+//! The local ESC server, through real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests fail by panicking, and write their fixtures in place"
+)]
+
+mod access;
+mod errors;
+mod exchange;
+mod harness;
+mod issuer;
+mod opening;
+mod process;
