@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Subcommand;
-use rustix::process::DumpableBehavior;
+use rustix::{fs::Mode, process::DumpableBehavior};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -59,6 +59,9 @@ struct InitArgs {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     logging::start(args.log_level, args.log_format);
+    // Every file's mode is stated when it is made. A umask that takes the owner's own bits would lock an agent without
+    // privileges out of the directories that it has just made.
+    rustix::process::umask(Mode::empty());
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!("the agent's memory stays readable for debuggers: {error}");
     }
