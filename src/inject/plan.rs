@@ -114,7 +114,8 @@ fn agent_plan(
             Identity::Secret(_) => Auth::Token { token_file },
         },
         environments: vec![origin.environment.clone()],
-        timeout_seconds: request.timeout.as_secs(),
+        // In whole seconds, and never less than asked for.
+        timeout_seconds: request.timeout.as_secs() + u64::from(request.timeout.subsec_nanos() > 0),
         on_failure: request.on_failure,
         binary_dir: has_binary.then(|| BINARY_DIR.to_owned()),
         views: vec![View {

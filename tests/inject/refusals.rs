@@ -349,6 +349,14 @@ fn an_operator_default_lies_below_the_namespace() {
 }
 
 #[test]
+fn a_timeout_is_never_cut_short() {
+    for (asked, seconds) in [("1s", 1), ("1500ms", 2), ("1m30s", 90)] {
+        let (patched, _) = injected(&pod(&[ENVIRONMENT, ("file.a", "a"), ("timeout", asked)]));
+        assert_eq!(crate::support::plan(&patched)["timeoutSeconds"], json!(seconds), "{asked}");
+    }
+}
+
+#[test]
 fn refuses_to_inject_without_an_environment() {
     assert_refused(&pod(&[("inject", "true")]), "ESC108", "organization/project/environment");
 }
