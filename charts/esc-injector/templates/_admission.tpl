@@ -50,9 +50,16 @@ clientConfig:
 (has(object.spec.jobTemplate) ? object.spec.jobTemplate.spec.template : has(object.spec.template) ? object.spec.template : object).?metadata.?annotations.orValue({})
 {{- end -}}
 
-{{/* CEL: whether it opted out. The annotation's value must be a text, and the API server sees to that. */}}
-{{- define "esc-injector.optedOut" -}}
-{{ include "esc-injector.podAnnotations" . }}[?'esc.pulumi.com/inject'].orValue('') == 'false'
+{{/* Conditions that hold for pods and for pods only: what asks for nothing must not depend on us. */}}
+{{- define "esc-injector.podConditions" -}}
+# A way out while the webhook is down.
+- name: not-opted-out
+  expression: >-
+    object.metadata.?annotations[?'esc.pulumi.com/inject'].orValue('') != 'false'
+# Kubelet's own picture of a static pod, which nobody may change.
+- name: not-a-mirror
+  expression: >-
+    !object.metadata.?annotations[?'kubernetes.io/config.mirror'].hasValue()
 {{- end -}}
 
 {{/* CEL: whether the pod template is new. Else nobody asked for anything: a scale, a label, a finalizer. */}}
