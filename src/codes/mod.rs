@@ -11,13 +11,15 @@
 //! | ESC4xx | [`delivery`] | on call: the environment's values can't be delivered as asked |
 //! | ESC5xx | [`exec`] | on call: the wrapper can't start the application |
 //! | ESC8xx | [`installation`] | the platform team: what the API server and `probe` think of the installation |
-//! | ESC9xx | [`admission`] | the platform team: the admission itself |
+//! | ESC90x–ESC94x | [`admission`] | the platform team: the admission itself |
+//! | ESC95x–ESC97x | [`cluster`] | the platform team: the API server, and the certificates kept there |
 
 use std::fmt;
 
 pub mod access;
 pub mod admission;
 pub mod annotations;
+pub mod cluster;
 pub mod delivery;
 pub mod exec;
 pub mod installation;
@@ -76,10 +78,19 @@ impl Eq for Code {}
 
 /// Every code, in order of its number.
 pub fn all() -> impl Iterator<Item = Code> {
-    [annotations::ALL, pod::ALL, access::ALL, delivery::ALL, exec::ALL, installation::ALL, admission::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        annotations::ALL,
+        pod::ALL,
+        access::ALL,
+        delivery::ALL,
+        exec::ALL,
+        installation::ALL,
+        admission::ALL,
+        cluster::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// The code with this id, in any letter case and with or without the `ESC`.

@@ -12,7 +12,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::certs::Certificate;
+use super::{
+    certs::Certificate,
+    freshness::{Freshness, Stale},
+};
 
 /// From 100 µs, since an admission takes about that, to 5 s, where the API server has given up.
 const DURATION_BUCKETS: [f64; 15] =
@@ -64,6 +67,8 @@ pub struct Metrics {
     certificate_expiry: Gauge<f64, AtomicU64>,
     reload_failures: Counter,
     handshake_failures: Counter,
+    certificate_sync: Freshness,
+    bundles_overwritten: Counter,
 }
 
 impl Metrics {
@@ -80,6 +85,8 @@ impl Metrics {
         let certificate_expiry = Gauge::default();
         let reload_failures = Counter::default();
         let handshake_failures = Counter::default();
+        let certificate_sync = Freshness::default();
+        let bundles_overwritten = Counter::default();
         registry.register("admissions", "Admission reviews answered, by how they ended", admissions.clone());
         registry.register(
             "admission_duration_seconds",
@@ -98,6 +105,16 @@ impl Metrics {
             reload_failures.clone(),
         );
         registry.register("tls_handshake_failures", "TLS handshakes that failed", handshake_failures.clone());
+        registry.register_collector(Box::new(Stale {
+            name: "certificate_sync_stale_seconds",
+            help: "Since the certificates kept in the cluster were last known to be in order; 0 if none are kept there",
+            freshness: certificate_sync.clone(),
+        }));
+        registry.register(
+            "ca_bundle_overwritten",
+            "Times that a caBundle of ours was found overwritten, and put back",
+            bundles_overwritten.clone(),
+        );
         registry.register("build", "What this build is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             registry: Arc::new(registry),
@@ -107,6 +124,8 @@ impl Metrics {
             certificate_expiry,
             reload_failures,
             handshake_failures,
+            certificate_sync,
+            bundles_overwritten,
         }
     }
 
@@ -137,6 +156,21 @@ impl Metrics {
     /// The certificate files held nothing usable.
     pub fn certificate_reload_failed(&self) {
         self.reload_failures.inc();
+    }
+
+    /// Certificates are kept in the cluster from now on: what is not in order is stale.
+    pub fn certificates_are_kept(&self) {
+        self.certificate_sync.start();
+    }
+
+    /// The certificates kept in the cluster are in order.
+    pub fn certificates_in_order(&self) {
+        self.certificate_sync.touch();
+    }
+
+    /// A caBundle of ours was overwritten.
+    pub fn bundle_overwritten(&self) {
+        self.bundles_overwritten.inc();
     }
 
     /// A TLS handshake failed.

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::{
     InconsistentKeys, ServerConfig,
     crypto::ring,
@@ -13,8 +13,18 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
+pub mod authority;
+pub mod bundle;
 pub mod files;
+mod keeper;
+mod lifetimes;
+pub mod replica;
+pub mod state;
 mod validity;
+mod watch;
+
+pub use keeper::SelfManaged;
+pub use lifetimes::Lifetimes;
 
 /// A certificate chain with its key, checked to belong together.
 #[derive(Debug, Clone)]
@@ -68,32 +78,32 @@ impl Certificate {
         Ok(Self { key: Arc::new(key), not_after })
     }
 
+    /// The serving certificate itself.
+    fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
+
     /// When it ends, if its DER says so readably.
     pub fn not_after(&self) -> Option<SystemTime> {
         self.not_after
     }
 }
 
-/// The certificate that handshakes get now.
-#[derive(Debug)]
-pub struct Served(ArcSwap<CertifiedKey>);
+/// The certificate that handshakes get now. Until the first one, handshakes fail.
+#[derive(Debug, Default)]
+pub struct Served(ArcSwapOption<CertifiedKey>);
 
 impl Served {
-    /// Starts with this one.
-    pub fn new(certificate: &Certificate) -> Self {
-        Self(ArcSwap::new(Arc::clone(&certificate.key)))
-    }
-
     /// Handshakes from now on get this one; those that run keep theirs.
     pub fn replace(&self, certificate: &Certificate) {
-        self.0.store(Arc::clone(&certificate.key));
+        self.0.store(Some(Arc::clone(&certificate.key)));
     }
 }
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // Whatever name was asked for: the client judges, and says which name it missed.
-        Some(self.0.load_full())
+        self.0.load_full()
     }
 }
 
