@@ -16,6 +16,7 @@ pub mod certs;
 mod clock;
 pub mod cluster;
 mod connection;
+mod density;
 mod freshness;
 pub mod handler;
 pub mod health;
