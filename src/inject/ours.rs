@@ -5,7 +5,7 @@
 
 use super::{
     names::{AGENT, BINARY, is_our_volume},
-    pod::{Container, Pod},
+    pod::{Container, Launcher, Pod, WordList},
 };
 use crate::agent::{
     plan::{self, Plan},
@@ -44,20 +44,46 @@ pub fn strip(mut pod: Pod<'_>) -> (Pod<'_>, Option<Earlier>) {
         if earlier.is_some() {
             container.mounts.retain(|mount| !is_our_volume(mount.volume));
         }
-        container.command = container.command.take().and_then(unwrap);
+        unwrap(container);
     }
     (pod, earlier)
 }
 
-/// The command inside our wrapping; none when the wrapping was made for a container that stated no command.
-fn unwrap(command: Vec<&str>) -> Option<Vec<&str>> {
-    if command.first() != Some(&BINARY) || command.get(1) != Some(&"exec") {
-        return Some(command);
+/// Takes our wrapping off a container's command. Where another webhook has put a launcher before it, in the command
+/// or by moving all of it to the arguments, the launcher is remembered and the command is what the wrapping starts.
+fn unwrap(container: &mut Container<'_>) {
+    let command = container.command.take().unwrap_or_default();
+    if let Some(wrapped) = Wrapped::find(&command) {
+        let Wrapped { before, inner, supplied } = wrapped;
+        container.command = (!supplied).then(|| inner.clone());
+        if !before.is_empty() {
+            container.launcher = Some(Launcher { list: WordList::Command, before, inner, supplied });
+        }
+    } else if let Some(wrapped) = Wrapped::find(&container.arguments) {
+        let Wrapped { before, inner, supplied } = wrapped;
+        // Where the command ends and its own arguments begin is lost; for the command line it is all the same.
+        container.command = Some(inner.clone());
+        container.arguments.clear();
+        container.launcher = Some(Launcher { list: WordList::Arguments, before, inner, supplied });
+    } else {
+        container.command = Some(command).filter(|command| !command.is_empty());
     }
-    let arguments: Vec<String> = command.iter().skip(2).map(|&word| word.to_owned()).collect();
-    match Wrapping::parse(&arguments) {
-        Ok((wrapping, _)) if wrapping.supplied => None,
-        Ok((_, taken)) => Some(command.into_iter().skip(2 + taken).collect()),
-        Err(_) => Some(command),
+}
+
+/// Our wrapping among a list of words.
+struct Wrapped<'a> {
+    before: Vec<&'a str>,
+    inner: Vec<&'a str>,
+    supplied: bool,
+}
+
+impl<'a> Wrapped<'a> {
+    fn find(words: &[&'a str]) -> Option<Self> {
+        let at = words.windows(2).position(|pair| pair == [BINARY, "exec"])?;
+        let (before, ours) = words.split_at_checked(at)?;
+        let arguments = ours.get(2..)?;
+        let (wrapping, taken) = Wrapping::parse(arguments).ok()?;
+        let inner = arguments.get(taken..)?;
+        Some(Self { before: before.to_vec(), inner: inner.to_vec(), supplied: wrapping.supplied })
     }
 }
