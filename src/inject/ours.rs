@@ -3,13 +3,18 @@
 //! A pod comes back to the webhook after other webhooks changed it, and people copy live pods. Everything is decided
 //! on the pod as it was before us, so that deciding twice changes nothing.
 
+use serde_json::Value;
+
 use super::{
     names::{AGENT, BINARY, is_our_volume},
     pod::{Container, Launcher, Pod, WordList},
 };
-use crate::agent::{
-    plan::{self, Plan},
-    wrapper::Wrapping,
+use crate::{
+    agent::{
+        plan::{self, Plan},
+        wrapper::Wrapping,
+    },
+    codes::pod as codes,
 };
 
 /// Our container as it was found.
@@ -24,6 +29,20 @@ pub struct Earlier {
 /// Whether a container is the one that we inject: by its name and the plan in it.
 pub fn is_agent(container: &Container<'_>) -> bool {
     container.name == AGENT && container.env.iter().any(|(name, _)| *name == plan::VARIABLE)
+}
+
+/// A warning for a pod that is left as it is and carries our container all the same: somebody copied a live pod, and
+/// took back what it asked for. Its author wrote the container, so it stays.
+pub fn left_behind(document: &Value) -> Option<String> {
+    fn find<'a>(list: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+        list?.as_array()?.iter().find(|item| item.get("name").and_then(Value::as_str) == Some(name))
+    }
+    let agent = find(document.pointer("/spec/initContainers"), AGENT)?;
+    find(agent.get("env"), plan::VARIABLE)?;
+    Some(format!(
+        "[{}] the pod does not ask for injection, and still has the container {AGENT} of an earlier one: remove it and its volumes, or the pod opens the environment as before",
+        codes::LEFT_BEHIND
+    ))
 }
 
 /// The pod without what is ours, and what was found of it.
