@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     codes::admission::{self, KUBERNETES_NOT_YET},
-    webhook::{Certificates, Config, Limits, Webhook, certs::files::CertificateFiles},
+    webhook::{Certificates, Config, Limits, Webhook, WorkloadChecks, certs::files::CertificateFiles},
 };
 
 /// Serve admissions.
@@ -33,6 +33,9 @@ pub struct Args {
     /// Whether to read namespace defaults from the API server
     #[arg(long, env = "ESC_INJECTOR_KUBERNETES", value_enum, default_value_t = Kubernetes::Off)]
     kubernetes: Kubernetes,
+    /// What is answered for workloads whose pods would be refused
+    #[arg(long, env = "ESC_INJECTOR_WORKLOAD_CHECKS", value_enum, default_value_t = ChecksFlag::Warn)]
+    workload_checks: ChecksFlag,
     /// Least severe level that is logged
     #[arg(long, env = "ESC_INJECTOR_LOG_LEVEL", value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
@@ -52,6 +55,27 @@ enum Kubernetes {
     Off,
 }
 
+/// `--workload-checks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ChecksFlag {
+    /// Allow them, and warn
+    Warn,
+    /// Deny them
+    Deny,
+    /// Allow them, and say nothing
+    Off,
+}
+
+impl From<ChecksFlag> for WorkloadChecks {
+    fn from(flag: ChecksFlag) -> Self {
+        match flag {
+            ChecksFlag::Warn => Self::Warn,
+            ChecksFlag::Deny => Self::Deny,
+            ChecksFlag::Off => Self::Off,
+        }
+    }
+}
+
 /// An admission is a tenth of a millisecond of work: one thread would do. The second keeps probes and handshakes
 /// answered while the first has a large pod.
 const WORKERS: usize = 2;
@@ -61,7 +85,17 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let Args { listen, health_listen, tls_cert, tls_key, kubernetes, log_level, log_format, policy } = args;
+    let Args {
+        listen,
+        health_listen,
+        tls_cert,
+        tls_key,
+        kubernetes,
+        workload_checks,
+        log_level,
+        log_format,
+        policy,
+    } = args;
     if kubernetes == Kubernetes::Auto {
         let code = KUBERNETES_NOT_YET;
         let message = format!("[{code}] --kubernetes auto is not built yet: pass --kubernetes off");
@@ -74,6 +108,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         health_listen,
         certificates: Certificates::Files(CertificateFiles { certificate: tls_cert, key: tls_key }),
         policy: policy.into_policy()?,
+        workload_checks: workload_checks.into(),
         limits: Limits::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
