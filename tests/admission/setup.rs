@@ -161,6 +161,7 @@ impl Running {
             listen: ANY_PORT,
             health_listen: ANY_PORT,
             certificates: Certificates::Files(volume.files()),
+            cluster: None,
             policy: policy(),
             workload_checks: WorkloadChecks::default(),
             limits,
