@@ -1,6 +1,6 @@
 //! The admission webhook: TLS in front, plain health and metrics beside it, the pure [`crate::inject`] behind.
 //!
-//! It reads no values, makes no network call while it answers, and logs nothing of a pod but its name.
+//! It reads no values, makes no network call while it answers, and logs nothing of a pod but who made it.
 //! [`Webhook::bind`] checks everything that can be wrong before the first connection; [`Webhook::run`] serves until
 //! it is told to stop, and then leaves without failing a request.
 
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{codes::admission, inject::Policy};
 
 pub mod certs;
+mod check;
 mod clock;
 pub mod cluster;
 mod connection;
@@ -23,7 +24,10 @@ pub mod health;
 mod lean;
 mod limits;
 pub mod metrics;
-pub mod review;
+pub mod namespaces;
+mod record;
+mod response;
+mod review;
 mod router;
 mod server;
 
@@ -31,11 +35,14 @@ use certs::{
     Certificate, SelfManaged, Served,
     files::{self, CertificateFiles, Fingerprint},
 };
+pub use check::WorkloadChecks;
 use cluster::Cluster;
 use connection::Port;
+use handler::Rules;
 use health::{Health, Part};
 pub use limits::Limits;
 use metrics::Metrics;
+use namespaces::{Namespaces, watch};
 
 /// Everything that a webhook is started with.
 #[derive(Debug, Clone)]
@@ -50,6 +57,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// What the operator settled.
     pub policy: Policy,
+    /// What is answered for workloads whose pods would be refused.
+    pub workload_checks: WorkloadChecks,
     /// How long and how much.
     pub limits: Limits,
 }
@@ -100,7 +109,7 @@ pub struct Webhook {
     upkeep: Upkeep,
     cluster: Option<Cluster>,
     metrics: Metrics,
-    policy: Policy,
+    rules: Rules,
     limits: Limits,
     tls: TlsAcceptor,
 }
@@ -108,7 +117,7 @@ pub struct Webhook {
 impl Webhook {
     /// Loads the certificate, then binds both ports. Port 0 takes a free one.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { listen, health_listen, certificates, cluster, policy, limits } = config;
+        let Config { listen, health_listen, certificates, cluster, policy, workload_checks, limits } = config;
         let (certificate, upkeep) = match certificates {
             Certificates::Fixed(certificate) => (Some(certificate), Upkeep::Fixed),
             Certificates::Files(files) => {
@@ -127,7 +136,9 @@ impl Webhook {
         let tls = TlsAcceptor::from(Arc::new(certs::server_config(Arc::clone(&served))?));
         let admission = listen_on(listen).await?;
         let health = listen_on(health_listen).await?;
-        Ok(Self { admission, health, served, upkeep, cluster, metrics, policy, limits, tls })
+        let namespaces = if cluster.is_some() { Namespaces::empty() } else { Namespaces::unread() };
+        let rules = Rules { policy, namespaces, workload_checks };
+        Ok(Self { admission, health, served, upkeep, cluster, metrics, rules, limits, tls })
     }
 
     /// Where admissions come in.
@@ -143,21 +154,13 @@ impl Webhook {
     /// Serves until `shutdown`, then turns unready, serves on for the grace period while answers ask clients to
     /// close, stops accepting, and waits for what is in flight.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            admission,
-            health: health_listener,
-            served,
-            upkeep,
-            cluster,
-            metrics,
-            policy,
-            limits,
-            tls,
-        } = self;
+        let Self { admission, health: health_listener, served, upkeep, cluster, metrics, rules, limits, tls } =
+            self;
         let health = Health::default();
         let (leaving, stop, done) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let admissions = router::Admissions::new(policy, metrics.clone(), limits.request);
+        let (namespaces, watch_of_namespaces) = (rules.namespaces.clone(), metrics.namespace_watch().clone());
+        let admissions = router::Admissions::new(rules, metrics.clone(), limits.request);
         let admission_port = Port {
             tls: Some(tls),
             router: router::router(Arc::new(admissions)),
@@ -182,10 +185,16 @@ impl Webhook {
             Upkeep::SelfManaged(_) => Some(health.part("certificate", "the cluster")),
             Upkeep::Fixed | Upkeep::Follow(..) => None,
         };
+        let namespaces_part = cluster.is_some().then(|| health.part("namespaces", "the list of namespaces"));
         let keep_certificate =
             keep_certificate(upkeep, certificate_part, limits.certificate_poll, served, metrics.clone());
-        let follow_cluster = follow_cluster(cluster);
-        let background = async { tokio::join!(keep_certificate, follow_cluster) };
+        let follow_namespaces = async {
+            if let Some((cluster, part)) = cluster.zip(namespaces_part) {
+                let followed = watch::Followed { namespaces, watch: watch_of_namespaces, part };
+                match Box::pin(watch::follow(cluster.client(), followed, limits)).await {}
+            }
+        };
+        let background = async { tokio::join!(keep_certificate, follow_namespaces) };
         let leave = async {
             shutdown.await;
             health.drain();
@@ -226,10 +235,6 @@ async fn keep_certificate(
         (Upkeep::SelfManaged(_), None) | (Upkeep::Fixed, _) => {}
     }
 }
-
-/// Follows what admissions need to know of the cluster.
-#[expect(clippy::unused_async, reason = "the watch of namespaces goes here")]
-async fn follow_cluster(_cluster: Option<Cluster>) {}
 
 async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let failed = |source| BindError::Listen { address, source };
