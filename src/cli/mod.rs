@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod agent;
+pub mod certs;
 pub mod demo;
 pub mod exec;
 pub mod exit;
 pub mod explain;
 pub mod inject;
 pub mod logging;
+pub mod names;
 pub mod output;
 pub mod policy;
 pub mod server;
@@ -36,6 +38,7 @@ enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
     Server(server::Args),
+    Certs(certs::Args),
     Version(version::Args),
 }
 
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Inject(args) => inject::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Server(args) => server::run(args),
+        Command::Certs(args) => certs::run(args),
         Command::Version(args) => version::run(args),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())
