@@ -61,7 +61,7 @@ pub enum Certificates {
     /// This one, for as long as it serves.
     Fixed(Certificate),
     /// Made here, by an authority that all replicas share in the cluster.
-    SelfManaged(SelfManaged),
+    SelfManaged(Box<SelfManaged>),
 }
 
 /// What becomes of the certificate while the webhook serves.
@@ -115,7 +115,7 @@ impl Webhook {
                 (Some(certificate), Upkeep::Follow(files, fingerprint))
             }
             // The first one is made while it runs: until then handshakes fail, and `/readyz` says why.
-            Certificates::SelfManaged(own) => (None, Upkeep::SelfManaged(Box::new(own))),
+            Certificates::SelfManaged(own) => (None, Upkeep::SelfManaged(own)),
         };
         let metrics = Metrics::new();
         let served = Arc::new(Served::default());
@@ -184,7 +184,7 @@ impl Webhook {
         let keep_certificate =
             keep_certificate(upkeep, certificate_part, limits.certificate_poll, served, metrics.clone());
         let follow_cluster = follow_cluster(cluster);
-        let background = async { tokio::join!(keep_certificate, follow_cluster) };
+        let background = Box::pin(async { tokio::join!(keep_certificate, follow_cluster) });
         let leave = async {
             shutdown.await;
             health.drain();
