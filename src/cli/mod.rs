@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod agent;
+pub mod certs;
 pub mod demo;
 pub mod exec;
 pub mod exit;
 pub mod explain;
 pub mod inject;
 pub mod logging;
+pub mod names;
 pub mod output;
 pub mod policy;
 pub mod probe;
@@ -40,6 +42,7 @@ enum Command {
     #[command(hide = true)]
     Probe(probe::Args),
     Server(server::Args),
+    Certs(certs::Args),
     Version(version::Args),
 }
 
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Server(args) => server::run(args),
+        Command::Certs(args) => certs::run(args),
         Command::Version(args) => version::run(args),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())

@@ -9,7 +9,10 @@ use std::{
 use clap::{Args, ValueEnum};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use super::exit::{Exit, Failure};
+use super::{
+    exit::{Exit, Failure},
+    names,
+};
 use crate::{
     codes::annotations::NOT_YET,
     esc::{duration, token_type::TokenType},
@@ -73,7 +76,7 @@ pub struct PolicyArgs {
     #[arg(long, env = "ESC_INJECTOR_AGENT_USER", value_name = "UID", default_value = "65532")]
     pub agent_user: String,
     /// The injector's own namespace, which is never injected
-    #[arg(long, env = "ESC_INJECTOR_OWN_NAMESPACE", value_name = "NAME")]
+    #[arg(long, env = "ESC_INJECTOR_OWN_NAMESPACE", value_name = "NAME", value_parser = names::label)]
     pub own_namespace: Option<String>,
 }
 

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     exit::{Exit, Failure},
     logging::{self, LogFormat, LogLevel},
+    names,
     policy::PolicyArgs,
 };
 use crate::{
@@ -41,17 +42,17 @@ pub struct Args {
     #[arg(long, env = "ESC_INJECTOR_WORKLOAD_CHECKS", value_enum, default_value_t = ChecksFlag::Warn)]
     workload_checks: ChecksFlag,
     /// Service that the API server calls, for certificates made here
-    #[arg(long, env = "ESC_INJECTOR_SERVICE_NAME", value_name = "NAME", default_value = "esc-injector")]
+    #[arg(long, env = "ESC_INJECTOR_SERVICE_NAME", value_name = "NAME", default_value = "esc-injector", value_parser = names::label)]
     service_name: String,
     /// Secret that keeps the authority of certificates made here
-    #[arg(long, env = "ESC_INJECTOR_CA_SECRET", value_name = "NAME", default_value = "esc-injector-ca")]
+    #[arg(long, env = "ESC_INJECTOR_CA_SECRET", value_name = "NAME", default_value = "esc-injector-ca", value_parser = names::object)]
     ca_secret: String,
     /// Name of both webhook configurations, whose caBundle is set for certificates made here
     #[arg(
         long,
         env = "ESC_INJECTOR_WEBHOOK_CONFIGURATION",
         value_name = "NAME",
-        default_value = "esc-injector"
+        default_value = "esc-injector", value_parser = names::object
     )]
     webhook_configuration: String,
     /// Least severe level that is logged
@@ -142,14 +143,14 @@ async fn config(args: Args) -> Result<Config, Failure> {
     }
     let certificates = match (tls_cert, tls_key, &cluster) {
         (Some(certificate), Some(key), _) => Certificates::Files(CertificateFiles { certificate, key }),
-        (_, _, Some(cluster)) => Certificates::SelfManaged(SelfManaged {
+        (_, _, Some(cluster)) => Certificates::SelfManaged(Box::new(SelfManaged {
             namespace: policy.own_namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned()),
             cluster: cluster.clone(),
             service: args.service_name,
             secret: args.ca_secret,
             configuration: args.webhook_configuration,
             lifetimes: Lifetimes::default(),
-        }),
+        })),
         (_, _, None) => {
             let message = format!(
                 "[{SELF_NEEDS_CLUSTER}] --kubernetes off needs certificates from files: pass --tls-cert and --tls-key"

@@ -71,7 +71,7 @@ pub enum Certificates {
     /// This one, for as long as it serves.
     Fixed(Certificate),
     /// Made here, by an authority that all replicas share in the cluster.
-    SelfManaged(SelfManaged),
+    SelfManaged(Box<SelfManaged>),
 }
 
 /// What becomes of the certificate while the webhook serves.
@@ -125,7 +125,7 @@ impl Webhook {
                 (Some(certificate), Upkeep::Follow(files, fingerprint))
             }
             // The first one is made while it runs: until then handshakes fail, and `/readyz` says why.
-            Certificates::SelfManaged(own) => (None, Upkeep::SelfManaged(Box::new(own))),
+            Certificates::SelfManaged(own) => (None, Upkeep::SelfManaged(own)),
         };
         let metrics = Metrics::new();
         let served = Arc::new(Served::default());
@@ -194,7 +194,7 @@ impl Webhook {
                 match Box::pin(watch::follow(cluster.client(), followed, limits)).await {}
             }
         };
-        let background = async { tokio::join!(keep_certificate, follow_namespaces) };
+        let background = Box::pin(async { tokio::join!(keep_certificate, follow_namespaces) });
         let leave = async {
             shutdown.await;
             health.drain();

@@ -11,6 +11,9 @@
 )]
 
 mod answers;
+mod apiserver;
+mod authority;
+mod by_hand;
 mod certificates;
 mod client;
 mod limits;

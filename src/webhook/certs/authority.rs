@@ -176,20 +176,20 @@ impl Authority {
         now: SystemTime,
         lifetimes: &Lifetimes,
     ) -> Result<Leaf, AuthorityError> {
-        let (not_after, pem, key) = self.sign(names, now, lifetimes)?;
-        let certificate = Certificate::from_pem(pem.as_bytes(), key.as_bytes())?;
+        let signed = self.sign(names, now, lifetimes)?;
+        let certificate = Certificate::from_pem(signed.certificate.as_bytes(), signed.key.as_bytes())?;
         // Two thirds of what it has, which is less than a leaf's lifetime when the authority ends before.
-        let lifetime = not_after.duration_since(now).unwrap_or_default();
+        let lifetime = signed.not_after.duration_since(now).unwrap_or_default();
         Ok(Leaf { certificate, signed_by: self.root.clone(), made: now, renew: now + lifetime * 2 / 3 })
     }
 
-    /// A certificate's end and PEM, and its key's PEM.
-    pub(crate) fn sign(
+    /// A new serving certificate as text, for those who keep it in files.
+    pub fn sign(
         &self,
         names: &[String],
         now: SystemTime,
         lifetimes: &Lifetimes,
-    ) -> Result<(SystemTime, String, Zeroizing<String>), AuthorityError> {
+    ) -> Result<Signed, AuthorityError> {
         let key = new_key()?;
         let not_after = (now + lifetimes.leaf).min(self.root.not_after);
         let mut params = CertificateParams::new(names)?;
@@ -203,13 +203,24 @@ impl Authority {
         params.not_after = not_after.into();
         let (signer, issuer) = (self.key_pair()?, authority_params());
         let certificate = params.signed_by(&*key, &Issuer::from_params(&issuer, &*signer))?;
-        Ok((not_after, certificate.pem(), Zeroizing::new(key.serialize_pem())))
+        let key = Zeroizing::new(key.serialize_pem());
+        Ok(Signed { not_after, certificate: certificate.pem(), key })
     }
 
     fn key_pair(&self) -> Result<Zeroizing<KeyPair>, AuthorityError> {
         let pem = self.key.expose_str().ok_or(CertificateError::NoKey)?;
         KeyPair::from_pem(pem).map(Zeroizing::new).map_err(|_| CertificateError::UnusableKey.into())
     }
+}
+
+/// A serving certificate and its key, as PEM.
+pub struct Signed {
+    /// When it ends.
+    pub not_after: SystemTime,
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: Zeroizing<String>,
 }
 
 /// A serving certificate, with what its renewal depends on.
@@ -292,4 +303,89 @@ fn authority_params() -> CertificateParams {
 
 fn earlier(time: SystemTime, by: Duration) -> SystemTime {
     time.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    fn names() -> Vec<String> {
+        service_names("esc-injector", "esc")
+    }
+
+    #[test]
+    fn the_name_is_what_the_library_writes() {
+        let authority = Authority::generate(now(), &Lifetimes::default()).unwrap();
+        assert_eq!(NAME_DER.get(11..), Some(NAME.as_bytes()));
+        // Generating it read it back, and with it the name.
+        let again = Authority::parse(authority.root().pem().as_bytes(), authority.key().expose()).unwrap();
+        assert_eq!(again, authority);
+    }
+
+    #[test]
+    fn the_text_of_a_certificate_does_not_depend_on_the_text_that_was_read() {
+        let root = Authority::generate(now(), &Lifetimes::default()).unwrap().root().clone();
+        let other = format!("made by me\r\n{}\r\n", root.pem().replace('\n', "\r\n"));
+        assert_eq!(Root::parse(other.as_bytes()).unwrap().pem(), root.pem());
+    }
+
+    #[test]
+    fn a_leaf_is_trusted_for_its_names_in_its_time_by_its_authority() {
+        let lifetimes = Lifetimes::default();
+        let authority = Authority::generate(now(), &lifetimes).unwrap();
+        let other = Authority::generate(now(), &lifetimes).unwrap().root().pem();
+        let leaf = authority.issue(&names(), now(), &lifetimes).unwrap();
+        let pem = authority.root().pem();
+        for name in names() {
+            assert!(leaf.is_trusted(pem.as_bytes(), &name, now()), "{name}");
+        }
+        let trusted = |bundle: &str, name: &str, at| leaf.is_trusted(bundle.as_bytes(), name, at);
+        let name = "esc-injector.esc.svc";
+        let minute = Duration::from_secs(60);
+        assert!(trusted(&format!("{other}{pem}"), name, now()));
+        assert!(trusted(&format!("text\n{pem}"), name, now()));
+        assert!(trusted(&pem, name, now() - lifetimes.backdate + minute));
+        assert!(trusted(&pem, name, now() + lifetimes.leaf - minute));
+        assert!(!trusted(&pem, name, now() - lifetimes.backdate - minute));
+        assert!(!trusted(&pem, name, now() + lifetimes.leaf + minute));
+        assert!(!trusted(&pem, "esc-injector.other.svc", now()));
+        for bundle in [other.as_str(), "", "nonsense"] {
+            assert!(!trusted(bundle, name, now()), "{bundle}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_due_after_two_thirds_or_when_the_clock_went_back() {
+        let lifetimes = Lifetimes::default();
+        let authority = Authority::generate(now(), &lifetimes).unwrap();
+        let leaf = authority.issue(&names(), now(), &lifetimes).unwrap();
+        let hour = Duration::from_secs(3600);
+        for (at, due) in [
+            (now(), false),
+            (now() + 15 * hour, false),
+            (now() + 17 * hour, true),
+            (now() - hour / 2, false),
+            (now() - 2 * hour, true),
+        ] {
+            assert_eq!(leaf.is_due(at, &lifetimes), due);
+        }
+        // No leaf outlives its authority, and none is renewed over and over for that.
+        let late = authority.root().not_after() - 3 * hour;
+        let leaf = authority.issue(&names(), late, &lifetimes).unwrap();
+        assert_eq!(leaf.certificate().not_after(), Some(authority.root().not_after()));
+        assert!(!leaf.is_due(late + hour, &lifetimes));
+    }
+
+    #[test]
+    fn no_key_is_in_what_is_printed() {
+        let lifetimes = Lifetimes::default();
+        let authority = Authority::generate(now(), &lifetimes).unwrap();
+        let leaf = authority.issue(&names(), now(), &lifetimes).unwrap();
+        let said = format!("{authority:?} {leaf:?}");
+        assert!(said.contains("[redacted]") && !said.contains("PRIVATE"), "{said}");
+    }
 }

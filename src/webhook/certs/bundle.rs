@@ -113,20 +113,23 @@ impl Configuration {
         })
     }
 
-    /// Who changed it last, besides us.
+    /// Who set a bundle last, besides us.
     pub fn last_manager(&self) -> Option<&str> {
         self.last_manager.as_deref()
     }
 }
 
-/// The manager of the latest change that is not ours, in words fit for a log.
+/// The latest manager besides us that set a bundle, in words fit for a log. Who takes one away owns nothing and stays
+/// unknown.
 fn last_manager(metadata: &Value) -> Option<String> {
     let managers = metadata.get("managedFields")?.as_array()?;
     let text = |manager: &Value, name: &str| manager.get(name).and_then(Value::as_str).map(str::to_owned);
     let others = managers.iter().filter_map(|manager| {
         let name = text(manager, "manager").filter(|name| name != FIELD_MANAGER)?;
+        let webhooks = manager.pointer("/fieldsV1/f:webhooks")?.as_object()?;
+        let has_bundle = |entry: &Value| entry.pointer("/f:clientConfig/f:caBundle").is_some();
         // RFC 3339 in UTC sorts as text.
-        Some((text(manager, "time").unwrap_or_default(), name))
+        webhooks.values().any(has_bundle).then(|| (text(manager, "time").unwrap_or_default(), name))
     });
     let (_, name) = others.max()?;
     Some(name.chars().filter(|character| !character.is_control()).take(64).collect())
@@ -160,5 +163,73 @@ impl Bundles {
     /// The kind that has none of our entries, if one hasn't: it is somebody else's, or was mangled.
     pub fn without_entries(&self) -> Option<Kind> {
         self.0.iter().find(|configuration| configuration.entries.is_empty()).map(Configuration::kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(managed: &Value) -> Value {
+        json!({
+            "metadata": {"name": "esc-injector", "uid": "u-1", "resourceVersion": "7", "managedFields": managed},
+            "webhooks": [
+                {"name": "somebody.elses.example", "clientConfig": {"caBundle": STANDARD.encode("theirs")}},
+                {"name": "pods.inject.esc.pulumi.com", "clientConfig": {"caBundle": STANDARD.encode("ours")}},
+                {"name": "all.inject.esc.pulumi.com", "clientConfig": {}},
+                {"name": "workloads.inject.esc.pulumi.com", "clientConfig": {}},
+            ],
+        })
+    }
+
+    #[test]
+    fn only_entries_of_ours_and_nothing_but_their_bundle_are_applied() {
+        let configuration = Configuration::parse(Kind::Mutating, &object(&Value::Null)).unwrap();
+        let bundles = Bundles(vec![configuration.clone()]);
+        assert_eq!(bundles.texts().collect::<Vec<_>>(), ["ours", ""]);
+        assert!(bundles.is_any_set() && !bundles.are_all("ours") && bundles.without_entries().is_none());
+        let entry = |name| json!({"name": name, "clientConfig": {"caBundle": STANDARD.encode("new")}});
+        assert_eq!(
+            configuration.with_bundle("new"),
+            json!({
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "MutatingWebhookConfiguration",
+                "metadata": {"name": "esc-injector", "uid": "u-1", "resourceVersion": "7"},
+                "webhooks": [entry("pods.inject.esc.pulumi.com"), entry("all.inject.esc.pulumi.com")],
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_configuration_or_has_no_entry_of_ours_is_told_apart() {
+        assert_eq!(Configuration::parse(Kind::Mutating, &json!({"kind": "Status"})), None);
+        let mut foreign = object(&Value::Null);
+        foreign["webhooks"] = json!([{"name": "somebody.elses.example", "clientConfig": {}}]);
+        let foreign = Configuration::parse(Kind::Validating, &foreign).unwrap();
+        assert_eq!(Bundles(vec![foreign]).without_entries(), Some(Kind::Validating));
+    }
+
+    #[test]
+    fn whoever_set_a_bundle_last_is_named() {
+        let manager = |name: &str, time: &str, field: &str| {
+            let fields = json!({"f:webhooks": {"k:{}": {"f:clientConfig": {field: {}}}}});
+            json!({"manager": name, "time": time, "fieldsV1": fields})
+        };
+        for (managers, expected) in [
+            (vec![], None),
+            (vec![manager("helm", "2026-01-01T00:00:00Z", "f:service")], None),
+            (vec![manager("esc-injector", "2026-01-01T00:00:00Z", "f:caBundle")], None),
+            (
+                vec![
+                    manager("argo\n", "2026-01-03T00:00:00Z", "f:caBundle"),
+                    manager("kubectl", "2026-01-02T00:00:00Z", "f:caBundle"),
+                    manager("helm", "2026-01-04T00:00:00Z", "f:service"),
+                ],
+                Some("argo"),
+            ),
+        ] {
+            let configuration = Configuration::parse(Kind::Mutating, &object(&json!(managers))).unwrap();
+            assert_eq!(configuration.last_manager(), expected);
+        }
     }
 }

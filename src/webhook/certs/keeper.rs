@@ -77,7 +77,7 @@ enum Trouble {
     )]
     ConfigurationForeign { kind: &'static str, name: String, entries: String },
     #[error(
-        "[{code}] the caBundle of {kind} {name} was overwritten, last by `{by}`",
+        "[{code}] the caBundle of {kind} {name} was overwritten by {by}",
         code = codes::BUNDLE_OVERWRITTEN
     )]
     Overwritten { kind: &'static str, name: String, by: String },
@@ -227,7 +227,7 @@ impl Keeper<'_> {
             self.latch(bundles, moment.after);
         }
         match step {
-            Step::Write(change, trust) => self.write(secret, change, &trust).await,
+            Step::Write(change, trust) => self.write(secret, change, *trust).await,
             Step::Stuck(damage) => Err(Trouble::SecretDamaged { secret: self.own.secret.clone(), damage }),
             Step::Publish(bundle) => match bundles {
                 Some(bundles) => self.publish(&bundles, &bundle).await,
@@ -325,13 +325,14 @@ impl Keeper<'_> {
 
     /// Writes the Secret as it was read, with other authorities. Its resourceVersion goes along: whoever was faster
     /// wins, and is read in the next round.
-    async fn write(&self, mut secret: Value, change: Change, trust: &Trust) -> Result<Round, Trouble> {
+    async fn write(&mut self, mut secret: Value, change: Change, trust: Trust) -> Result<Round, Trouble> {
         let SelfManaged { secret: name, namespace, .. } = self.own;
         put_data(&mut secret, &trust.data());
         let attempt = format!("writing Secret {name} of namespace {namespace}");
         let path = format!("{}?fieldManager={FIELD_MANAGER}", self.secret_path());
         match self.call(&attempt, Method::PUT, &path, "application/json", Some(&secret)).await {
             Ok(_) => {
+                self.replica.wrote(trust);
                 self.tell(change);
                 Ok(Round::Again)
             }
@@ -369,7 +370,10 @@ impl Keeper<'_> {
                     let trouble = Trouble::Overwritten {
                         kind: configuration.kind().name(),
                         name: name.clone(),
-                        by: configuration.last_manager().unwrap_or("nobody else").to_owned(),
+                        by: configuration.last_manager().map_or_else(
+                            || "somebody who took it away".to_owned(),
+                            |manager| format!("`{manager}`"),
+                        ),
                     };
                     tracing::warn!(code = codes::BUNDLE_OVERWRITTEN.id(), "{trouble}; putting it back");
                 }
@@ -524,4 +528,67 @@ fn jitter(most: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
     Duration::from_nanos(random.checked_rem(nanos).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_our_keys_of_the_secret_are_replaced() {
+        let mut secret = json!({
+            "metadata": {"name": "x", "labels": {"a": "b"}},
+            "data": {"ca.crt": "b2xk", "next.crt": "b2xk", "mine": "a2VwdA=="},
+            "type": "Opaque",
+        });
+        put_data(&mut secret, &Data::from([("ca.crt".to_owned(), Secret::from("new"))]));
+        assert_eq!(
+            secret,
+            json!({
+                "metadata": {"name": "x", "labels": {"a": "b"}},
+                "data": {"mine": "a2VwdA==", "ca.crt": "bmV3"},
+                "type": "Opaque",
+            })
+        );
+        for empty in [json!({}), json!({"data": null})] {
+            let mut secret = empty;
+            put_data(&mut secret, &Data::from([("ca.crt".to_owned(), Secret::from("new"))]));
+            assert_eq!(data_of(&secret)["ca.crt"].expose(), b"new");
+        }
+    }
+
+    #[test]
+    fn the_api_servers_clock_counts_only_when_ours_is_far_from_it() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let second = Duration::from_secs(1);
+        for (at, expected) in [
+            (None, now),
+            (Some(now), now),
+            (Some(now - 20 * second), now),
+            (Some(now + 20 * second), now),
+            (Some(now - 1000 * second), now - 1000 * second),
+            (Some(now + 1000 * second), now + 1000 * second),
+        ] {
+            let mut clock = Clock::default();
+            clock.compare(at, now, now);
+            assert_eq!(clock.of(now), expected);
+            // And ours counts again once it is right.
+            clock.compare(Some(now), now, now);
+            assert_eq!(clock.of(now), now);
+        }
+    }
+
+    #[test]
+    fn a_wait_grows_and_ends_growing() {
+        let (first, most) = (Duration::from_millis(500), Duration::from_secs(60));
+        for (failures, at_least, at_most) in
+            [(0, 250, 500), (1, 500, 1000), (7, 30_000, 60_000), (99, 30_000, 60_000)]
+        {
+            let wait = back_off(first, most, failures).as_millis();
+            assert!((at_least..=at_most).contains(&wait), "{failures}: {wait}");
+        }
+        assert_eq!(jitter(Duration::ZERO), Duration::ZERO);
+    }
 }

@@ -23,6 +23,9 @@ pub mod state;
 mod validity;
 mod watch;
 
+#[cfg(test)]
+mod simulation;
+
 pub use keeper::SelfManaged;
 pub use lifetimes::Lifetimes;
 

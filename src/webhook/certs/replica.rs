@@ -82,6 +82,11 @@ impl Replica {
         Ok(step)
     }
 
+    /// This is in the Secret now, by its own hand.
+    pub fn wrote(&mut self, trust: Trust) {
+        self.memory = Some(trust);
+    }
+
     /// What it can do without sight of the Secret.
     pub fn carry_on(&mut self, now: SystemTime) -> Result<(), AuthorityError> {
         let Some(Trust { current, .. }) = self.memory.clone() else { return Ok(()) };

@@ -244,15 +244,14 @@ pub fn next_step(
     make: impl FnOnce() -> Result<Authority, AuthorityError>,
 ) -> Result<Step, AuthorityError> {
     let write = |change, trust: Trust| Step::Write(change, Box::new(trust));
+    let left = view.lifetimes.restore.saturating_sub(view.empty_for);
     let (trust, untidy) = match (view.state, view.memory) {
         (State::Kept { trust, untidy }, _) => (trust, *untidy),
         (_, Some(memory)) => return Ok(write(Change::Restored, memory.clone())),
         (State::Damaged(damage), None) => return Ok(Step::Stuck(damage.clone())),
         // Somebody made the bundle that is published, and may still know its authority.
-        (State::Empty, None)
-            if view.bundles.is_some_and(Bundles::is_any_set) && view.empty_for < view.lifetimes.restore =>
-        {
-            return Ok(Step::Wait(view.now.checked_add(view.lifetimes.restore - view.empty_for)));
+        (State::Empty, None) if view.bundles.is_some_and(Bundles::is_any_set) && !left.is_zero() => {
+            return Ok(Step::Wait(view.now.checked_add(left)));
         }
         (State::Empty, None) => return Ok(write(Change::Filled, Trust::of(make()?))),
     };
@@ -339,4 +338,330 @@ fn advance(
             Some(_) => write(Change::Retired, Stage::Stable),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::{
+        super::bundle::{Configuration, Kind},
+        *,
+    };
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn lifetimes() -> Lifetimes {
+        Lifetimes { authority: 1000 * HOUR, ..Lifetimes::default() }
+    }
+
+    fn start() -> SystemTime {
+        SystemTime::UNIX_EPOCH + 500_000 * HOUR
+    }
+
+    fn authority(made: SystemTime) -> Authority {
+        Authority::generate(made, &lifetimes()).unwrap()
+    }
+
+    fn bundles(texts: [&str; 3]) -> Bundles {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let mut texts = texts.into_iter();
+        Bundles(
+            Kind::ALL
+                .map(|kind| {
+                    let webhooks: Vec<_> = kind
+                        .entries()
+                        .iter()
+                        .zip(&mut texts)
+                        .map(|(name, text)| json!({"name": name, "clientConfig": {"caBundle": STANDARD.encode(text)}}))
+                        .collect();
+                    let metadata = json!({"name": "x", "uid": "u", "resourceVersion": "1"});
+                    Configuration::parse(kind, &json!({"metadata": metadata, "webhooks": webhooks})).unwrap()
+                })
+                .into(),
+        )
+    }
+
+    fn published(bundle: &str) -> Bundles {
+        bundles([bundle; 3])
+    }
+
+    /// The next step for a replica that has just begun and sees this.
+    fn step(state: &State, bundles: Option<&Bundles>, now: SystemTime) -> Step {
+        step_with(state, None, bundles, now, Duration::ZERO)
+    }
+
+    fn step_with(
+        state: &State,
+        memory: Option<&Trust>,
+        bundles: Option<&Bundles>,
+        now: SystemTime,
+        empty_for: Duration,
+    ) -> Step {
+        let lifetimes = lifetimes();
+        let view = View { state, memory, bundles, empty_for, now, lifetimes: &lifetimes };
+        next_step(&view, || Ok(authority(now))).unwrap()
+    }
+
+    fn kept(trust: &Trust) -> State {
+        State::Kept { trust: trust.clone(), untidy: false }
+    }
+
+    fn written(step: Step) -> (Change, Trust) {
+        match step {
+            Step::Write(change, trust) => (change, *trust),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn secret_with(trust: &Trust, more: &[(&str, &str)]) -> Data {
+        let mut data = trust.data();
+        data.extend(more.iter().map(|(key, value)| ((*key).to_owned(), Secret::from(*value))));
+        data
+    }
+
+    #[test]
+    fn every_stage_is_read_as_it_was_written() {
+        let (a, b) = (authority(start()), authority(start() + HOUR));
+        for since in [None, Some(start() + Duration::from_millis(1_234_567))] {
+            for stage in [
+                Stage::Stable,
+                Stage::Introducing { next: b.clone(), since },
+                Stage::Retiring { previous: b.root().clone(), since },
+            ] {
+                let trust = Trust { current: a.clone(), stage };
+                assert_eq!(State::parse(&trust.data()), kept(&trust));
+            }
+        }
+    }
+
+    #[test]
+    fn the_bundle_is_the_same_text_before_and_after_the_promotion() {
+        let (a, b) = (authority(start()), authority(start() + HOUR));
+        let before = Trust { current: a.clone(), stage: Stage::Introducing { next: b.clone(), since: None } };
+        let after = Trust { current: b, stage: Stage::Retiring { previous: a.root().clone(), since: None } };
+        assert_eq!(before.bundle(), after.bundle());
+        assert!(before.bundle().starts_with(&a.root().pem()));
+    }
+
+    #[test]
+    fn what_a_hand_or_a_tool_left_is_read_as_what_it_is_good_for() {
+        let (a, b) = (authority(start()), authority(start() + HOUR));
+        let stable = Trust::of(a.clone());
+        let a_pem = a.root().pem();
+        let b_pem = b.root().pem();
+        let b_key = b.key().expose_str().unwrap();
+        let untidy = State::Kept { trust: stable.clone(), untidy: true };
+        let retiring =
+            Trust { current: a.clone(), stage: Stage::Retiring { previous: b.root().clone(), since: None } };
+        for (what, more, expected) in [
+            ("a foreign key is left alone", &[("mine", "x")][..], kept(&stable)),
+            ("empty values are none", &[("next.crt", ""), ("next.key", "")], kept(&stable)),
+            ("a stamp without a stage", &[("stage-since", "2026-01-01T00:00:00Z")], kept(&stable)),
+            ("half of a next", &[("next.crt", &b_pem)], untidy.clone()),
+            ("a next that is damaged", &[("next.crt", "x"), ("next.key", "y")], untidy.clone()),
+            ("a next with another's key", &[("next.crt", &a_pem), ("next.key", b_key)], untidy.clone()),
+            ("a previous that is damaged", &[("previous.crt", "x")], untidy.clone()),
+            ("a previous that is the current", &[("previous.crt", &a_pem)], untidy.clone()),
+            (
+                "a stamp that is none",
+                &[("previous.crt", &b_pem), ("stage-since", "yesterday")],
+                kept(&retiring),
+            ),
+            (
+                "a next besides a previous waits for ever",
+                &[("previous.crt", &b_pem), ("next.crt", &b_pem), ("next.key", b_key)],
+                kept(&retiring),
+            ),
+        ] {
+            assert_eq!(State::parse(&secret_with(&stable, more)), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_authority_that_can_not_sign_is_damage_and_nothing_is_empty() {
+        let (a, b) = (Trust::of(authority(start())), authority(start()));
+        let foreign = {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let params = rcgen::CertificateParams::new(vec!["corporate".to_owned()]).unwrap();
+            (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+        };
+        let two = a.bundle() + &b.root().pem();
+        let other_key = b.key().expose_str().unwrap();
+        for (what, more) in [
+            ("no key", &[("ca.key", "")][..]),
+            ("no certificate", &[("ca.crt", "")]),
+            ("nonsense", &[("ca.crt", "x")]),
+            ("another's key", &[("ca.key", other_key)]),
+            ("several certificates", &[("ca.crt", &two)]),
+            ("a foreign authority", &[("ca.crt", &foreign.0), ("ca.key", &foreign.1)]),
+        ] {
+            let state = State::parse(&secret_with(&a, more));
+            assert!(matches!(&state, State::Damaged(_)), "{what}: {state:?}");
+            // Remembered, it is put back; else nobody touches it.
+            let now = start() + HOUR;
+            let step = step_with(&state, Some(&a), None, now, Duration::ZERO);
+            assert_eq!(written(step), (Change::Restored, a.clone()), "{what}");
+            assert!(matches!(super::tests::step(&state, None, now), Step::Stuck(_)), "{what}");
+        }
+        let only_next = Data::from([("next.crt".to_owned(), Secret::from("x"))]);
+        assert!(matches!(State::parse(&only_next), State::Damaged(_)));
+        assert_eq!(State::parse(&Data::new()), State::Empty);
+        let unset = Data::from([("ca.crt".to_owned(), Secret::from("")), ("mine".to_owned(), "x".into())]);
+        assert_eq!(State::parse(&unset), State::Empty);
+    }
+
+    #[test]
+    fn an_empty_secret_is_filled_unless_somebody_may_remember() {
+        let (now, trust) = (start(), Trust::of(authority(start())));
+        let (unset, set) = (published(""), published(&trust.bundle()));
+        let restore = lifetimes().restore;
+        assert_eq!(written(step(&State::Empty, None, now)).0, Change::Filled);
+        assert_eq!(written(step(&State::Empty, Some(&unset), now)).0, Change::Filled);
+        assert_eq!(step(&State::Empty, Some(&set), now), Step::Wait(Some(now + restore)));
+        let waited = step_with(&State::Empty, None, Some(&set), now, restore);
+        assert_eq!(written(waited).0, Change::Filled);
+        let remembered = step_with(&State::Empty, Some(&trust), Some(&set), now, Duration::ZERO);
+        assert_eq!(written(remembered), (Change::Restored, trust));
+    }
+
+    #[test]
+    fn a_whole_change_of_authorities_step_by_step() {
+        let lifetimes = lifetimes();
+        let mut trust = Trust::of(authority(start()));
+        let first = trust.current.root().clone();
+        let mut cluster = published("");
+        let mut now = start() + HOUR;
+        let mut told = Vec::new();
+        // Enough rounds for one change, and the wait before the next.
+        for _ in 0..14 {
+            match step(&kept(&trust), Some(&cluster), now) {
+                Step::Write(change, next) => {
+                    told.push(format!("{change:?}"));
+                    trust = *next;
+                }
+                Step::Publish(bundle) => {
+                    told.push(format!("publish {}", bundle.matches("BEGIN").count()));
+                    cluster = published(&bundle);
+                }
+                Step::Wait(Some(until)) => {
+                    told.push(format!("wait {} min", until.duration_since(now).unwrap().as_secs() / 60));
+                    now = until;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(
+            told,
+            [
+                "publish 1",
+                "wait 47940 min",
+                "Introduced",
+                "publish 2",
+                "Stamped",
+                "wait 20 min",
+                "Promoted",
+                "Stamped",
+                "wait 1460 min",
+                "Retired",
+                "publish 1",
+                "wait 46520 min",
+                "Introduced",
+                "publish 2",
+            ]
+        );
+        assert_ne!(*trust.current.root(), first);
+        assert!(!trust.current.root().has_ended(now + lifetimes.leaf));
+    }
+
+    #[test]
+    fn nothing_advances_while_an_entry_has_another_bundle() {
+        let (a, b) = (authority(start()), authority(start()));
+        let now = start() + 900 * HOUR;
+        let introducing =
+            |since| Trust { current: a.clone(), stage: Stage::Introducing { next: b.clone(), since } };
+        let trust = introducing(Some(start()));
+        let both = trust.bundle();
+        for texts in [["", &both, &both], [&both, "x", &both], [&both, &both, &a.root().pem()]] {
+            let there = bundles(texts);
+            // Even when the wait was over: what overwrote it may be what somebody still believes.
+            let expected = (Change::Restarted, introducing(None));
+            assert_eq!(written(step(&kept(&trust), Some(&there), now)), expected);
+            assert_eq!(step(&kept(&introducing(None)), Some(&there), now), Step::Publish(both.clone()));
+        }
+        assert_eq!(step(&kept(&trust), None, now), Step::Wait(None));
+    }
+
+    #[test]
+    fn a_stamp_of_the_future_is_not_believed() {
+        let (a, b) = (authority(start()), authority(start()));
+        let Lifetimes { overlap, leaf, .. } = lifetimes();
+        let now = start() + HOUR;
+        let stages: [&dyn Fn(SystemTime) -> Stage; 2] =
+            [&|since| Stage::Introducing { next: b.clone(), since: Some(since) }, &|since| Stage::Retiring {
+                previous: b.root().clone(),
+                since: Some(since),
+            }];
+        for (stage, wait) in stages.into_iter().zip([overlap, overlap + leaf]) {
+            let at = |since| {
+                let trust = Trust { current: a.clone(), stage: stage(since) };
+                step(&kept(&trust), Some(&published(&trust.bundle())), now)
+            };
+            // Another replica's clock may be a little ahead.
+            let near = now + overlap / 2;
+            assert_eq!(at(near), Step::Wait(Some(near + wait)));
+            for far in [near + Duration::from_secs(1), now + 100_000 * HOUR] {
+                let (change, trust) = written(at(far));
+                assert_eq!((change, trust.stage), (Change::Stamped, stage(now)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_authority_that_has_ended_is_not_waited_for() {
+        let (a, b) = (authority(start()), authority(start() + 500 * HOUR));
+        let end = start() + 1000 * HOUR;
+        let old = |stage| kept(&Trust { current: a.clone(), stage });
+        let set = published(a.root().pem().as_str());
+        let (change, trust) = written(step(&old(Stage::Stable), Some(&set), end));
+        assert_eq!((change, trust.stage), (Change::Replaced, Stage::Stable));
+        let introducing = || Stage::Introducing { next: b.clone(), since: None };
+        let (change, trust) = written(step(&old(introducing()), Some(&set), end));
+        assert_eq!((change, trust), (Change::Promoted, Trust::of(b.clone())));
+        // Both: nothing is left to keep.
+        let later = end + 600 * HOUR;
+        assert_eq!(written(step(&old(introducing()), Some(&set), later)).0, Change::Replaced);
+        // A next that ended before it was promoted, as after a year without a replica.
+        let young = Trust { current: authority(later), stage: introducing() };
+        let both = published(&young.bundle());
+        let (change, trust) = written(step(&kept(&young), Some(&both), later));
+        assert_eq!((change, trust), (Change::Tidied, Trust::of(young.current)));
+    }
+
+    #[test]
+    fn what_means_nothing_is_taken_away_without_losing_what_is_remembered() {
+        let (a, b) = (authority(start()), authority(start()));
+        let now = start() + HOUR;
+        let untidy = State::Kept { trust: Trust::of(a.clone()), untidy: true };
+        assert_eq!(written(step(&untidy, None, now)), (Change::Tidied, Trust::of(a.clone())));
+        let retiring =
+            Trust { current: a, stage: Stage::Retiring { previous: b.root().clone(), since: None } };
+        let step = step_with(&untidy, Some(&retiring), None, now, Duration::ZERO);
+        assert_eq!(written(step), (Change::Restored, retiring));
+        let unrelated = Trust::of(b);
+        let step = step_with(&untidy, Some(&unrelated), None, now, Duration::ZERO);
+        assert_eq!(written(step).0, Change::Tidied);
+    }
+
+    #[test]
+    fn no_key_is_in_what_is_printed() {
+        let trust = Trust {
+            current: authority(start()),
+            stage: Stage::Introducing { next: authority(start()), since: None },
+        };
+        let said = format!("{trust:?} {:?} {:?}", trust.data(), kept(&trust));
+        assert!(!said.contains("PRIVATE") && said.contains("[redacted]"), "{said}");
+    }
 }

@@ -37,8 +37,11 @@ where
     while let Some(event) = events.next().await {
         match event {
             Ok(_) => changed.notify_one(),
-            // The keeper meets the same trouble, and tells it with a code.
-            Err(error) => tracing::debug!(%error, name, "a watch broke off"),
+            Err(error) => {
+                // The keeper meets the same trouble, and tells it with a code.
+                tracing::debug!(%error, name, "a watch broke off");
+                changed.notify_one();
+            }
         }
     }
 }
