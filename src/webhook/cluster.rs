@@ -182,7 +182,7 @@ pub(super) fn request(
 }
 
 /// An error of the client with its sources: the outermost one says only that there was one.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -26,7 +26,7 @@ use super::Namespaces;
 use crate::{
     codes::admission::NAMESPACES_UNWATCHED,
     inject::Namespace,
-    webhook::{freshness::Freshness, health::Part, limits::Limits},
+    webhook::{cluster::describe, freshness::Freshness, health::Part, limits::Limits},
 };
 
 /// Namespaces in one answer: a few hundred KB at most clusters.
@@ -113,7 +113,7 @@ pub(in crate::webhook) async fn follow(client: Client, followed: Followed, limit
         } else {
             let code = NAMESPACES_UNWATCHED;
             follower.followed.part.waits_for(format!("the list of namespaces ({code}, see the log)"));
-            tracing::warn!(code = code.id(), %error, "namespaces are not watched");
+            tracing::warn!(code = code.id(), error = describe(&error), "namespaces are not watched");
         }
         // The waits never run out.
         sleep(backoff.next().unwrap_or(follower.limits.answer)).await;
