@@ -105,6 +105,28 @@ fn a_binary_that_would_not_start_makes_no_image() {
     assert!(!args.output.exists());
 }
 
+/// Buildah with a storage of its own.
+struct Buildah<'a>(&'a Path);
+
+impl Buildah<'_> {
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = Command::new("buildah")
+            .args(["--storage-driver=vfs", "--root"])
+            .arg(self.0.join("storage"))
+            .arg("--runroot")
+            .arg(self.0.join("run"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn inspect(&self, id: &str) -> Value {
+        json(self.run(&["inspect", "--type=image", id.trim()]).as_bytes())["OCIv1"].clone()
+    }
+}
+
 /// A reader that shares no code with the writer.
 #[test]
 #[ignore = "needs buildah"]
@@ -112,24 +134,42 @@ fn buildah_reads_the_image() {
     let directory = tempfile::tempdir().unwrap();
     let args = args(directory.path(), "image.tar");
     run(&args).unwrap();
-    let root = directory.path().join("storage");
-    let buildah = |arguments: &[&str]| {
-        let output = Command::new("buildah")
-            .args(["--storage-driver=vfs", "--root"])
-            .arg(&root)
-            .arg("--runroot")
-            .arg(directory.path().join("run"))
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let buildah = Buildah(directory.path());
     let source = format!("oci-archive:{}", args.output.display());
-    let id = buildah(&["pull", "--quiet", "--policy=always", &source]);
-    let inspected = json(buildah(&["inspect", "--type=image", id.trim()]).as_bytes());
-    let image = &inspected["OCIv1"];
+    let image = buildah.inspect(&buildah.run(&["pull", "--quiet", "--policy=always", &source]));
     assert_eq!(image["config"]["User"], "65532:65532");
     assert_eq!(image["config"]["Entrypoint"], serde_json::json!(["/esc-injector"]));
     assert_eq!(image["architecture"], "arm64");
+}
+
+#[test]
+#[ignore = "needs buildah"]
+fn the_dockerfile_says_the_same_of_the_image() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = args(directory.path(), "image.tar");
+    run(&args).unwrap();
+    let files = files(&fs::read(&args.output).unwrap());
+    let index = json(&files["index.json"]);
+    let manifest = json(follow(&files, &index["manifests"][0]));
+    let ours = json(follow(&files, &manifest["config"]));
+
+    let dockerfile = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("Dockerfile");
+    let buildah = Buildah(directory.path());
+    let id = buildah.run(&[
+        "bud",
+        "--quiet",
+        "--isolation=chroot",
+        "--target=from-binary",
+        "--build-arg=BINARY=binary",
+        "--build-arg=VERSION=9.8.7",
+        "--build-arg=REVISION=abc",
+        &format!("--file={}", dockerfile.display()),
+        directory.path().to_str().unwrap(),
+    ]);
+    let theirs = buildah.inspect(&id);
+    assert_eq!(theirs["config"]["User"], ours["config"]["User"]);
+    assert_eq!(theirs["config"]["Entrypoint"], ours["config"]["Entrypoint"]);
+    let mut labels = theirs["config"]["Labels"].clone();
+    labels.as_object_mut().unwrap().remove("io.buildah.version");
+    assert_eq!(labels, ours["config"]["Labels"]);
 }
