@@ -4,7 +4,8 @@
 //! indices are right because the copy is always current.
 
 use json_patch::{
-    AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf,
+    AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation,
+    jsonptr::{PointerBuf, Token},
 };
 use serde_json::{Map, Value};
 
@@ -38,13 +39,11 @@ impl Editor {
         })
     }
 
-    fn parent_mut(&mut self, path: &[Step<'_>]) -> Option<(&mut Value, PointerBuf)> {
-        let (_, parents) = path.split_last()?;
-        let parent = parents.iter().try_fold(&mut self.document, |value, step| match step {
+    fn get_mut(&mut self, path: &[Step<'_>]) -> Option<&mut Value> {
+        path.iter().try_fold(&mut self.document, |value, step| match step {
             Step::Key(key) => value.get_mut(key),
             Step::Index(index) => value.get_mut(index),
-        })?;
-        Some((parent, pointer(path)))
+        })
     }
 
     /// Sets a member of an object or replaces an element of an array. Its parent must exist; nothing happens where it
@@ -53,33 +52,32 @@ impl Editor {
         if self.get(path) == Some(&value) {
             return;
         }
-        let Some((parent, pointer)) = self.parent_mut(path) else { return };
-        let operation = match (parent, path.last()) {
-            (Value::Object(map), Some(Step::Key(key))) => {
-                let replaces = map.insert((*key).to_owned(), value.clone()).is_some();
-                if replaces {
-                    PatchOperation::Replace(ReplaceOperation { path: pointer, value })
-                } else {
-                    PatchOperation::Add(AddOperation { path: pointer, value })
-                }
+        let Some((last, parent)) = path.split_last() else { return };
+        let replaces = match (self.get_mut(parent), last) {
+            (Some(Value::Object(map)), Step::Key(key)) => {
+                map.insert((*key).to_owned(), value.clone()).is_some()
             }
-            (Value::Array(items), Some(Step::Index(index))) => match items.get_mut(*index) {
+            (Some(Value::Array(items)), Step::Index(index)) => match items.get_mut(*index) {
                 Some(item) => {
                     item.clone_from(&value);
-                    PatchOperation::Replace(ReplaceOperation { path: pointer, value })
+                    true
                 }
                 None => return,
             },
             _ => return,
         };
-        self.operations.push(operation);
+        let path = pointer(path);
+        self.operations.push(if replaces {
+            PatchOperation::Replace(ReplaceOperation { path, value })
+        } else {
+            PatchOperation::Add(AddOperation { path, value })
+        });
     }
 
     /// Inserts an element into an array; at the end when the index is past it.
     pub fn insert(&mut self, array: &[Step<'_>], index: usize, value: Value) {
         self.ensure(array, || Value::Array(Vec::new()));
-        let path: Vec<_> = array.iter().copied().chain([Step::Index(index)]).collect();
-        let Some((Value::Array(items), _)) = self.parent_mut(&path) else { return };
+        let Some(Value::Array(items)) = self.get_mut(array) else { return };
         let index = index.min(items.len());
         items.insert(index, value.clone());
         // An array that was added just now is added with what goes into it.
@@ -91,8 +89,9 @@ impl Editor {
             items.push(value);
             return;
         }
-        let path: Vec<_> = array.iter().copied().chain([Step::Index(index)]).collect();
-        self.operations.push(PatchOperation::Add(AddOperation { path: pointer(&path), value }));
+        let mut path = pointer(array);
+        path.push_back(index);
+        self.operations.push(PatchOperation::Add(AddOperation { path, value }));
     }
 
     /// Appends an element to an array.
@@ -102,18 +101,18 @@ impl Editor {
 
     /// Removes what stands at a path, if anything does.
     pub fn remove(&mut self, path: &[Step<'_>]) {
-        let Some((parent, pointer)) = self.parent_mut(path) else { return };
-        let removed = match (parent, path.last()) {
+        let Some((last, parent)) = path.split_last() else { return };
+        let removed = match (self.get_mut(parent), last) {
             // Not swap_remove: the order of a user's fields is the user's.
-            (Value::Object(map), Some(Step::Key(key))) => map.shift_remove(*key).is_some(),
-            (Value::Array(items), Some(Step::Index(index))) if *index < items.len() => {
+            (Some(Value::Object(map)), Step::Key(key)) => map.shift_remove(*key).is_some(),
+            (Some(Value::Array(items)), Step::Index(index)) if *index < items.len() => {
                 items.remove(*index);
                 true
             }
             _ => false,
         };
         if removed {
-            self.operations.push(PatchOperation::Remove(RemoveOperation { path: pointer }));
+            self.operations.push(PatchOperation::Remove(RemoveOperation { path: pointer(path) }));
         }
     }
 
@@ -137,8 +136,8 @@ impl Editor {
 
 fn pointer(path: &[Step<'_>]) -> PointerBuf {
     PointerBuf::from_tokens(path.iter().map(|step| match step {
-        Step::Key(key) => (*key).to_owned(),
-        Step::Index(index) => index.to_string(),
+        Step::Key(key) => Token::from(*key),
+        Step::Index(index) => Token::from(*index),
     }))
 }
 

@@ -66,8 +66,7 @@ fn skeleton(document: &Value) -> Value {
         let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), object.get(key)?.clone())));
         Value::Object(kept.collect())
     };
-    let is =
-        |object: &Value, is: fn(&str) -> bool| object.get("name").and_then(Value::as_str).is_some_and(is);
+    let is = |object: &Value, is: fn(&str) -> bool| member(object, "name").is_some_and(is);
     let list = |value: &Value, keys: &[&str], whole: fn(&str) -> bool| match value {
         Value::Array(items) => items
             .iter()
@@ -97,8 +96,7 @@ fn skeleton(document: &Value) -> Value {
 
 /// Position of the element of a list whose `key` is `value`.
 fn index_of(editor: &Editor, list: &[Step<'_>], key: &str, value: &str) -> Option<usize> {
-    let items = editor.get(list)?.as_array()?;
-    items.iter().position(|item| item.get(key).and_then(Value::as_str) == Some(value))
+    elements(editor, list).iter().position(|item| member(item, key) == Some(value))
 }
 
 fn path<'a>(parts: &[&[Step<'a>]]) -> Vec<Step<'a>> {
@@ -198,22 +196,33 @@ fn new_agent(injection: &Injection) -> Value {
 /// Brings our mounts of a container to what is planned; other mounts stay where they are.
 fn mounts(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
     let list = path(&[container, &[Key("volumeMounts")]]);
-    let present = |editor: &Editor| editor.get(&list).and_then(Value::as_array).cloned().unwrap_or_default();
-    let member = |mount: &Value, key: &str| mount.get(key).and_then(Value::as_str).map(str::to_owned);
-    for (index, mount) in present(editor).iter().enumerate().rev() {
-        let is_ours = member(mount, "name").is_some_and(|name| is_our_volume(&name));
+    let in_the_way = |mount: &Value| {
+        let is_ours = member(mount, "name").is_some_and(is_our_volume);
         // Two mounts at one path are refused by the API server; only our own container can get here with them.
         let at_our_path =
             planned.iter().any(|planned| member(planned, "mountPath") == member(mount, "mountPath"));
-        if (is_ours || at_our_path) && !planned.iter().any(|planned| covers(mount, planned)) {
-            editor.remove(&path(&[&list, &[Index(index)]]));
-        }
+        (is_ours || at_our_path) && !planned.iter().any(|planned| covers(mount, planned))
+    };
+    let present = elements(editor, &list).iter().enumerate();
+    let doomed: Vec<_> = present.filter(|(_, mount)| in_the_way(mount)).map(|(index, _)| index).collect();
+    for index in doomed.into_iter().rev() {
+        editor.remove(&path(&[&list, &[Index(index)]]));
     }
     for planned in planned {
-        if !present(editor).iter().any(|mount| covers(mount, planned)) {
+        if !elements(editor, &list).iter().any(|mount| covers(mount, planned)) {
             editor.push(&list, planned.clone());
         }
     }
+}
+
+/// A member that is text.
+fn member<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get(key).and_then(Value::as_str)
+}
+
+/// The elements of a list; none where there is no list.
+fn elements<'a>(editor: &'a Editor, list: &[Step<'_>]) -> &'a [Value] {
+    editor.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn container(
