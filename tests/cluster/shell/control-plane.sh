@@ -13,6 +13,9 @@ ESC_CLUSTER_STATE=$owner tests/cluster/down}"
     ip link set "$bridge" alias "$state"
     ip address add "$gateway/${network#*/}" dev "$bridge"
     ip link set "$bridge" up
+    # One for each replica of a webhook that a test may start.
+    local last
+    for last in {11..19}; do ip address add "${replicas}$last/32" dev "$bridge"; done
 }
 
 # Bodies of all that our webhooks see or write: the suite searches them for values that must not be there.
