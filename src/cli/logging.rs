@@ -6,7 +6,12 @@ use std::{
 };
 
 use clap::ValueEnum;
-use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,7 +53,11 @@ impl From<LogLevel> for LevelFilter {
 
 /// Starts logging; the first call of a process wins.
 pub fn start(level: LogLevel, format: LogFormat) {
-    let filter = LevelFilter::from(level);
+    // The Kubernetes client logs every failed attempt as an error and quotes answers that it can't decode. What it
+    // has to say comes back as errors, which are logged here, with a code.
+    let filter = Targets::new()
+        .with_default(LevelFilter::from(level))
+        .with_targets(["kube_client", "kube_core", "kube_runtime"].map(|name| (name, LevelFilter::OFF)));
     let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
     let layer = match format {

@@ -74,10 +74,4 @@ super::codes! {
         fix: "Put the issuer's certificate into caBundle, and the service's name into the certificate.",
         example: "",
     }
-    KUBERNETES_NOT_YET = "ESC940" {
-        title: "Reading the cluster is not built yet",
-        cause: "--kubernetes auto asks for namespace defaults from the API server, which this version can't read.",
-        fix: "Pass --kubernetes off; the defaults of namespaces are unknown then.",
-        example: "esc-injector webhook --kubernetes off",
-    }
 }

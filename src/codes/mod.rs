@@ -10,13 +10,15 @@
 //! | ESC3xx | [`access`] | on call: the agent can't get to the environment |
 //! | ESC4xx | [`delivery`] | on call: the environment's values can't be delivered as asked |
 //! | ESC5xx | [`exec`] | on call: the wrapper can't start the application |
-//! | ESC9xx | [`admission`] | the platform team: the admission itself |
+//! | ESC90x–ESC94x | [`admission`] | the platform team: the admission itself |
+//! | ESC95x–ESC97x | [`cluster`] | the platform team: the API server, and the certificates kept there |
 
 use std::fmt;
 
 pub mod access;
 pub mod admission;
 pub mod annotations;
+pub mod cluster;
 pub mod delivery;
 pub mod exec;
 pub mod pod;
@@ -74,7 +76,7 @@ impl Eq for Code {}
 
 /// Every code, in order of its number.
 pub fn all() -> impl Iterator<Item = Code> {
-    [annotations::ALL, pod::ALL, access::ALL, delivery::ALL, exec::ALL, admission::ALL]
+    [annotations::ALL, pod::ALL, access::ALL, delivery::ALL, exec::ALL, admission::ALL, cluster::ALL]
         .into_iter()
         .flatten()
         .copied()

@@ -115,6 +115,7 @@ impl Services {
             listen: local,
             health_listen: local,
             certificates: Certificates::Files(files),
+            cluster: None,
             policy: Policy {
                 api_url: esc_url.clone(),
                 ca_pem: Some(authority.pem()),

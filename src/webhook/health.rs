@@ -1,20 +1,20 @@
 //! The plain port: liveness, readiness, metrics. Nothing here tells anything about a pod.
+//!
+//! Readiness is a latch. Every part that has something to wait for at the start takes a [`Part`]; when the last of
+//! them is done the webhook is ready, and stays so until it leaves. What goes stale later is told by metrics: a
+//! webhook that serves well with what it has must not be taken out of service.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 
 use super::metrics::Metrics;
 
 /// Whether traffic should come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// Not yet: certificates or listeners are missing.
-    Starting,
+    /// Not yet, and for whom it waits: a line for each part.
+    Starting(Vec<String>),
     /// Yes.
     Ready,
     /// No longer: what still comes is served, but new traffic should go elsewhere.
@@ -23,21 +23,90 @@ pub enum Readiness {
 
 /// The state that `/readyz` tells; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<AtomicU8>);
+pub struct Health(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    listening: bool,
+    draining: bool,
+    parts: Vec<(&'static str, Wait)>,
+}
+
+/// Where a part stands.
+#[derive(Debug)]
+enum Wait {
+    For(String),
+    Over,
+}
 
 impl Health {
+    /// A part that readiness waits for. All parts are taken before [`Health::listening`].
+    pub fn part(&self, name: &'static str, waits_for: &str) -> Part {
+        let mut inner = self.lock();
+        inner.parts.push((name, Wait::For(waits_for.to_owned())));
+        Part { health: self.clone(), place: inner.parts.len() - 1 }
+    }
+
+    /// The ports are open: readiness depends on the parts alone now.
+    pub fn listening(&self) {
+        self.lock().listening = true;
+    }
+
+    /// Unready from now on.
+    pub fn drain(&self) {
+        self.lock().draining = true;
+    }
+
     /// Where it stands.
     pub fn readiness(&self) -> Readiness {
-        match self.0.load(Ordering::Acquire) {
-            0 => Readiness::Starting,
-            1 => Readiness::Ready,
-            _ => Readiness::Draining,
+        let inner = self.lock();
+        if inner.draining {
+            return Readiness::Draining;
+        }
+        let mut waits: Vec<_> = inner
+            .parts
+            .iter()
+            .filter_map(|(name, wait)| match wait {
+                Wait::For(what) => Some(format!("{name}: {what}")),
+                Wait::Over => None,
+            })
+            .collect();
+        if !inner.listening {
+            waits.push("ports: opening".to_owned());
+        }
+        if waits.is_empty() { Readiness::Ready } else { Readiness::Starting(waits) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One thing that readiness waits for.
+#[derive(Debug)]
+pub struct Part {
+    health: Health,
+    place: usize,
+}
+
+impl Part {
+    /// Says what it waits for now. Anybody on the network may read it. Once done, a part stays done.
+    pub fn waits_for(&self, what: impl Into<String>) {
+        if let Some((_, wait @ Wait::For(_))) = self.health.lock().parts.get_mut(self.place) {
+            *wait = Wait::For(what.into());
         }
     }
 
-    /// Where it stands from now on.
-    pub fn set(&self, readiness: Readiness) {
-        self.0.store(readiness as u8, Ordering::Release);
+    /// It waits no more.
+    pub fn done(&self) {
+        if let Some((_, wait)) = self.health.lock().parts.get_mut(self.place) {
+            *wait = Wait::Over;
+        }
+    }
+
+    /// Whether it waits no more.
+    pub fn is_done(&self) -> bool {
+        matches!(self.health.lock().parts.get(self.place), Some((_, Wait::Over)))
     }
 }
 
@@ -49,11 +118,13 @@ pub(super) fn router(health: Health, metrics: Metrics) -> Router {
         .route("/metrics", get(render).with_state(metrics))
 }
 
-async fn readyz(State(health): State<Health>) -> (StatusCode, &'static str) {
+async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
     match health.readiness() {
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Readiness::Ready => (StatusCode::OK, "ok\n"),
-        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Readiness::Starting(waits) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("starting\n{}\n", waits.join("\n")))
+        }
+        Readiness::Ready => (StatusCode::OK, "ok\n".to_owned()),
+        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
     }
 }
 
@@ -69,25 +140,57 @@ async fn render(State(metrics): State<Metrics>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, http::Request};
+    use http_body_util::BodyExt;
     use tower::ServiceExt;
 
     use super::*;
 
+    async fn get(router: &Router, path: &str) -> (u16, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
     #[tokio::test]
-    async fn readiness_follows_the_state_and_liveness_does_not() {
+    async fn readiness_waits_for_every_part_and_liveness_for_none() {
         let health = Health::default();
         let router = router(health.clone(), Metrics::new());
-        for (state, expected) in
-            [(None, 503), (Some(Readiness::Ready), 200), (Some(Readiness::Draining), 503)]
-        {
-            if let Some(state) = state {
-                health.set(state);
-            }
-            for (path, expected) in [("/readyz", expected), ("/livez", 200), ("/metrics", 200)] {
-                let request = Request::get(path).body(Body::empty()).unwrap();
-                let response = router.clone().oneshot(request).await.unwrap();
-                assert_eq!(response.status().as_u16(), expected, "{path} when {state:?}");
-            }
+        let (one, other) = (health.part("one", "the moon"), health.part("other", "rain"));
+        one.waits_for("the sun");
+        assert_eq!(
+            get(&router, "/readyz").await,
+            (503, "starting\none: the sun\nother: rain\nports: opening\n".into())
+        );
+        one.done();
+        health.listening();
+        assert_eq!(get(&router, "/readyz").await, (503, "starting\nother: rain\n".into()));
+        for path in ["/livez", "/metrics"] {
+            assert_eq!(get(&router, path).await.0, 200, "{path}");
         }
+        other.done();
+        assert_eq!(get(&router, "/readyz").await, (200, "ok\n".into()));
+        health.drain();
+        assert_eq!(get(&router, "/readyz").await, (503, "draining\n".into()));
+    }
+
+    #[test]
+    fn a_part_that_is_done_never_waits_again() {
+        let health = Health::default();
+        let part = health.part("one", "x");
+        health.listening();
+        part.done();
+        part.waits_for("y");
+        assert!(part.is_done());
+        assert_eq!(health.readiness(), Readiness::Ready);
+    }
+
+    #[test]
+    fn without_parts_it_is_ready_once_it_listens() {
+        let health = Health::default();
+        assert!(matches!(health.readiness(), Readiness::Starting(_)));
+        health.listening();
+        assert_eq!(health.readiness(), Readiness::Ready);
     }
 }

@@ -14,6 +14,7 @@ use crate::{codes::admission, inject::Policy};
 
 pub mod certs;
 mod clock;
+pub mod cluster;
 mod connection;
 pub mod handler;
 pub mod health;
@@ -25,11 +26,12 @@ mod router;
 mod server;
 
 use certs::{
-    Certificate, Served,
+    Certificate, SelfManaged, Served,
     files::{self, CertificateFiles, Fingerprint},
 };
+use cluster::Cluster;
 use connection::Port;
-use health::{Health, Readiness};
+use health::{Health, Part};
 pub use limits::Limits;
 use metrics::Metrics;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// What it serves with.
     pub certificates: Certificates,
+    /// The cluster whose namespaces it knows; without one, the defaults of namespaces are unknown.
+    pub cluster: Option<Cluster>,
     /// What the operator settled.
     pub policy: Policy,
     /// How long and how much.
@@ -55,6 +59,16 @@ pub enum Certificates {
     Files(CertificateFiles),
     /// This one, for as long as it serves.
     Fixed(Certificate),
+    /// Made here, by an authority that all replicas share in the cluster.
+    SelfManaged(SelfManaged),
+}
+
+/// What becomes of the certificate while the webhook serves.
+enum Upkeep {
+    /// Nothing.
+    Fixed,
+    Follow(CertificateFiles, Fingerprint),
+    SelfManaged(Box<SelfManaged>),
 }
 
 /// Why a webhook can't start.
@@ -81,7 +95,8 @@ pub struct Webhook {
     admission: (TcpListener, SocketAddr),
     health: (TcpListener, SocketAddr),
     served: Arc<Served>,
-    follow: Option<(CertificateFiles, Fingerprint)>,
+    upkeep: Upkeep,
+    cluster: Option<Cluster>,
     metrics: Metrics,
     policy: Policy,
     limits: Limits,
@@ -91,21 +106,26 @@ pub struct Webhook {
 impl Webhook {
     /// Loads the certificate, then binds both ports. Port 0 takes a free one.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { listen, health_listen, certificates, policy, limits } = config;
-        let (certificate, follow) = match certificates {
-            Certificates::Fixed(certificate) => (certificate, None),
+        let Config { listen, health_listen, certificates, cluster, policy, limits } = config;
+        let (certificate, upkeep) = match certificates {
+            Certificates::Fixed(certificate) => (Some(certificate), Upkeep::Fixed),
             Certificates::Files(files) => {
                 let (certificate, fingerprint) = files.load()?;
-                (certificate, Some((files, fingerprint)))
+                (Some(certificate), Upkeep::Follow(files, fingerprint))
             }
+            // The first one is made while it runs: until then handshakes fail, and `/readyz` says why.
+            Certificates::SelfManaged(own) => (None, Upkeep::SelfManaged(Box::new(own))),
         };
         let metrics = Metrics::new();
-        metrics.certificate(&certificate);
-        let served = Arc::new(Served::new(&certificate));
+        let served = Arc::new(Served::default());
+        if let Some(certificate) = certificate {
+            metrics.certificate(&certificate);
+            served.replace(&certificate);
+        }
         let tls = TlsAcceptor::from(Arc::new(certs::server_config(Arc::clone(&served))?));
         let admission = listen_on(listen).await?;
         let health = listen_on(health_listen).await?;
-        Ok(Self { admission, health, served, follow, metrics, policy, limits, tls })
+        Ok(Self { admission, health, served, upkeep, cluster, metrics, policy, limits, tls })
     }
 
     /// Where admissions come in.
@@ -121,7 +141,17 @@ impl Webhook {
     /// Serves until `shutdown`, then turns unready, serves on for the grace period while answers ask clients to
     /// close, stops accepting, and waits for what is in flight.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { admission, health: health_listener, served, follow, metrics, policy, limits, tls } = self;
+        let Self {
+            admission,
+            health: health_listener,
+            served,
+            upkeep,
+            cluster,
+            metrics,
+            policy,
+            limits,
+            tls,
+        } = self;
         let health = Health::default();
         let (leaving, stop, done) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -145,14 +175,18 @@ impl Webhook {
             stop: done.clone(),
             make_room: tokio::sync::Notify::new(),
         };
-        let follow_certificate = async {
-            if let Some((files, fingerprint)) = follow {
-                files::follow(files, fingerprint, limits.certificate_poll, served, metrics).await;
-            }
+        // Parts are taken here, before the first answer of `/readyz`; what keeps them up to date runs until the end.
+        let certificate_part = match &upkeep {
+            Upkeep::SelfManaged(_) => Some(health.part("certificate", "the cluster")),
+            Upkeep::Fixed | Upkeep::Follow(..) => None,
         };
+        let keep_certificate =
+            keep_certificate(upkeep, certificate_part, limits.certificate_poll, served, metrics.clone());
+        let follow_cluster = follow_cluster(cluster);
+        let background = async { tokio::join!(keep_certificate, follow_cluster) };
         let leave = async {
             shutdown.await;
-            health.set(Readiness::Draining);
+            health.drain();
             leaving.cancel();
             tracing::info!("shutting down: unready, serving on for a moment");
             sleep(limits.grace).await;
@@ -162,17 +196,38 @@ impl Webhook {
             server::serve(admission_port, admission.0).await;
             done.cancel();
         };
-        health.set(Readiness::Ready);
+        health.listening();
         tracing::info!(admission = %admission.1, health = %health_listener.1, "serving");
         tokio::join!(
             leave,
             serve_admissions,
             server::serve(health_port, health_listener.0),
-            done.run_until_cancelled(follow_certificate),
+            done.run_until_cancelled(background),
         );
         tracing::info!("stopped");
     }
 }
+
+/// Keeps the served certificate up to date.
+async fn keep_certificate(
+    upkeep: Upkeep,
+    part: Option<Part>,
+    poll: std::time::Duration,
+    served: Arc<Served>,
+    metrics: Metrics,
+) {
+    match (upkeep, part) {
+        (Upkeep::Follow(files, fingerprint), _) => {
+            files::follow(files, fingerprint, poll, served, metrics).await;
+        }
+        (Upkeep::SelfManaged(own), Some(part)) => own.keep(part, served, metrics).await,
+        (Upkeep::SelfManaged(_), None) | (Upkeep::Fixed, _) => {}
+    }
+}
+
+/// Follows what admissions need to know of the cluster.
+#[expect(clippy::unused_async, reason = "the watch of namespaces goes here")]
+async fn follow_cluster(_cluster: Option<Cluster>) {}
 
 async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let failed = |source| BindError::Listen { address, source };

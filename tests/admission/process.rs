@@ -29,7 +29,13 @@ use crate::{
 fn command(files: &CertificateFiles) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
     command
-        .args(["webhook", "--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0", "--log-level=trace"])
+        .args([
+            "webhook",
+            "--listen=127.0.0.1:0",
+            "--health-listen=127.0.0.1:0",
+            "--log-level=trace",
+            "--kubernetes=off",
+        ])
         .arg("--tls-cert")
         .arg(&files.certificate)
         .arg("--tls-key")
@@ -211,15 +217,36 @@ fn what_keeps_it_from_starting_is_said_with_the_file_and_the_reason() {
     mixed.publish(&one.certificate, &other.key);
     let good = SecretVolume::new(&one);
     let missing = CertificateFiles { key: "/nowhere/tls.key".into(), ..good.files() };
-    for (files, more, expected) in [
-        (missing, None, ["ESC930", "/nowhere/tls.key", "No such file"]),
-        (mixed.files(), None, ["ESC930", "tls.crt", "does not belong"]),
-        (good.files(), Some("--kubernetes=auto"), ["ESC940", "not built yet", "--kubernetes off"]),
+    for (files, expected) in [
+        (missing, ["ESC930", "/nowhere/tls.key", "No such file"]),
+        (mixed.files(), ["ESC930", "tls.crt", "does not belong"]),
     ] {
-        let output = command(&files).args(more).output().unwrap();
+        let output = command(&files).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{said}");
         assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+    }
+}
+
+#[test]
+fn flags_that_leave_it_without_certificates_are_refused_with_the_way_out() {
+    for (flags, code, expected) in [
+        (&["--kubernetes=auto"][..], 78, ["ESC950", "--kubernetes off"]),
+        (&["--kubernetes=off"], 78, ["ESC954", "--tls-cert"]),
+        (&["--kubernetes=off", "--tls-cert=/tls.crt"], 64, ["--tls-key", "required"]),
+        (&["--kubernetes=off", "--tls-key=/tls.key"], 64, ["--tls-cert", "required"]),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+        let output = command
+            .args(["webhook", "--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0"])
+            .args(flags)
+            .env("KUBECONFIG", "/nowhere/kubeconfig")
+            .env_remove("KUBERNETES_SERVICE_HOST")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{flags:?}: {said}");
+        assert!(expected.iter().all(|part| said.contains(part)), "{flags:?}: {said}");
     }
 }
 
@@ -232,6 +259,7 @@ async fn an_address_that_is_taken_is_named() {
         listen: ANY_PORT,
         health_listen: taken.local_addr().unwrap(),
         certificates: Certificates::Fixed(certificate),
+        cluster: None,
         policy: policy(),
         limits: quick(),
     };

@@ -156,6 +156,7 @@ impl Running {
             listen: ANY_PORT,
             health_listen: ANY_PORT,
             certificates: Certificates::Files(volume.files()),
+            cluster: None,
             policy: policy(),
             limits,
         };

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::{
     InconsistentKeys, ServerConfig,
     crypto::ring,
@@ -14,7 +14,12 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 pub mod files;
+mod keeper;
+mod lifetimes;
 mod validity;
+
+pub use keeper::SelfManaged;
+pub use lifetimes::Lifetimes;
 
 /// A certificate chain with its key, checked to belong together.
 #[derive(Debug, Clone)]
@@ -74,26 +79,21 @@ impl Certificate {
     }
 }
 
-/// The certificate that handshakes get now.
-#[derive(Debug)]
-pub struct Served(ArcSwap<CertifiedKey>);
+/// The certificate that handshakes get now. Until the first one, handshakes fail.
+#[derive(Debug, Default)]
+pub struct Served(ArcSwapOption<CertifiedKey>);
 
 impl Served {
-    /// Starts with this one.
-    pub fn new(certificate: &Certificate) -> Self {
-        Self(ArcSwap::new(Arc::clone(&certificate.key)))
-    }
-
     /// Handshakes from now on get this one; those that run keep theirs.
     pub fn replace(&self, certificate: &Certificate) {
-        self.0.store(Arc::clone(&certificate.key));
+        self.0.store(Some(Arc::clone(&certificate.key)));
     }
 }
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // Whatever name was asked for: the client judges, and says which name it missed.
-        Some(self.0.load_full())
+        self.0.load_full()
     }
 }
 
