@@ -85,4 +85,10 @@ super::codes! {
         fix: "Leave it if it needs nothing. Otherwise put it after the sidecar.",
         example: "",
     }
+    LEFT_BEHIND = "ESC215" {
+        title: "An agent that nobody asked for",
+        cause: "A warning: the pod opts out, or has lost its annotations, but its spec still holds the container esc-agent of an earlier injection, as copies of live pods do. Such a pod is not changed, so the agent runs as it did.",
+        fix: "Remove the init container esc-agent, the volumes and mounts that begin with esc-, and the wrapper before the containers' commands; or let the pod ask again. Better, copy the workload's manifest and not a live pod.",
+        example: "",
+    }
 }

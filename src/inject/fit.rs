@@ -165,7 +165,8 @@ fn wrapped_command(
     }
     let wrapping = Wrapping {
         env_dir: ENV_DIR.to_owned(),
-        supplied: container.command.is_none(),
+        supplied: container.command.is_none()
+            || container.launcher.as_ref().is_some_and(|launcher| launcher.supplied),
         own: own.into_iter().filter(|_| projects).map(str::to_owned).collect(),
         variables: expansions.variables,
         arguments: expansions.arguments,

@@ -75,21 +75,53 @@ pub enum Outcome {
 /// The annotation with which kubelet marks the API's picture of a static pod, which no one may change.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// Whether a pod is ours to decide on, before anything but its annotations is looked at: a pod that does not ask is
+/// none of our business, however odd it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    /// It asks.
+    Asks,
+    /// It does not ask, and its namespace asks for all.
+    Everyone,
+    /// It is left as it is.
+    None,
+    /// It is left as it is, by its own annotations.
+    Declined,
+}
+
+/// Who asks and who is left alone. The chart's policies say the same in CEL: change both or neither.
+fn concern(document: &Value, context: &Context<'_>) -> Concern {
+    let annotations = document.pointer("/metadata/annotations").and_then(Value::as_object);
+    let annotation = |key: &str| annotations.and_then(|map| map.get(key));
+    if context.policy.own_namespace.as_deref() == Some(context.namespace) || annotation(MIRROR).is_some() {
+        return Concern::None;
+    }
+    let inject = annotation(&format!("{}{}", keys::PREFIX, keys::Key::Inject)).and_then(Value::as_str);
+    let asks = annotations.is_some_and(|map| annotations::ask(map.keys().map(String::as_str)));
+    match (inject, asks) {
+        (Some("false"), _) => Concern::Declined,
+        (_, true) => Concern::Asks,
+        (_, false) if context.everyone => Concern::Everyone,
+        (_, false) => Concern::Declined,
+    }
+}
+
+/// Whether [`inject`] looks at more than the pod's annotations, so that what its namespace says may matter.
+pub fn concerns(document: &Value, context: &Context<'_>) -> bool {
+    matches!(concern(document, context), Concern::Asks | Concern::Everyone)
+}
+
 /// Decides what becomes of a pod.
 pub fn inject(document: &Value, context: &Context<'_>) -> Outcome {
-    let skipped = || Outcome::Skipped { warnings: Vec::new() };
-    if context.policy.own_namespace.as_deref() == Some(context.namespace) {
-        return skipped();
-    }
-    // Before anything else is looked at: a pod that does not ask is none of our business, however odd it is.
-    let annotations = document.pointer("/metadata/annotations").and_then(Value::as_object);
-    let asks = annotations.is_some_and(|map| annotations::ask(map.keys().map(String::as_str)));
-    let annotation = |key: &str| annotations.and_then(|map| map.get(key));
-    let opted_out = annotation(&format!("{}{}", keys::PREFIX, keys::Key::Inject)).and_then(Value::as_str)
-        == Some("false");
-    if opted_out || annotation(MIRROR).is_some() || !(asks || context.everyone) {
-        return skipped();
-    }
+    let asks = match concern(document, context) {
+        Concern::Asks => true,
+        Concern::Everyone => false,
+        Concern::None => return Outcome::Skipped { warnings: Vec::new() },
+        Concern::Declined => {
+            let warnings = ours::left_behind(document).into_iter().collect();
+            return Outcome::Skipped { warnings };
+        }
+    };
     let found = match Pod::read(document) {
         Ok(pod) => pod,
         Err(Malformed { field, expected }) => {

@@ -3,13 +3,18 @@
 //! A pod comes back to the webhook after other webhooks changed it, and people copy live pods. Everything is decided
 //! on the pod as it was before us, so that deciding twice changes nothing.
 
+use serde_json::Value;
+
 use super::{
     names::{AGENT, BINARY, is_our_volume},
-    pod::{Container, Pod},
+    pod::{Container, Launcher, Pod, WordList},
 };
-use crate::agent::{
-    plan::{self, Plan},
-    wrapper::Wrapping,
+use crate::{
+    agent::{
+        plan::{self, Plan},
+        wrapper::Wrapping,
+    },
+    codes::pod as codes,
 };
 
 /// Our container as it was found.
@@ -24,6 +29,20 @@ pub struct Earlier {
 /// Whether a container is the one that we inject: by its name and the plan in it.
 pub fn is_agent(container: &Container<'_>) -> bool {
     container.name == AGENT && container.env.iter().any(|(name, _)| *name == plan::VARIABLE)
+}
+
+/// A warning for a pod that is left as it is and carries our container all the same: somebody copied a live pod, and
+/// took back what it asked for. Its author wrote the container, so it stays.
+pub fn left_behind(document: &Value) -> Option<String> {
+    fn find<'a>(list: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+        list?.as_array()?.iter().find(|item| item.get("name").and_then(Value::as_str) == Some(name))
+    }
+    let agent = find(document.pointer("/spec/initContainers"), AGENT)?;
+    find(agent.get("env"), plan::VARIABLE)?;
+    Some(format!(
+        "[{}] the pod does not ask for injection, and still has the container {AGENT} of an earlier one: remove it and its volumes, or the pod opens the environment as before",
+        codes::LEFT_BEHIND
+    ))
 }
 
 /// The pod without what is ours, and what was found of it.
@@ -44,20 +63,46 @@ pub fn strip(mut pod: Pod<'_>) -> (Pod<'_>, Option<Earlier>) {
         if earlier.is_some() {
             container.mounts.retain(|mount| !is_our_volume(mount.volume));
         }
-        container.command = container.command.take().and_then(unwrap);
+        unwrap(container);
     }
     (pod, earlier)
 }
 
-/// The command inside our wrapping; none when the wrapping was made for a container that stated no command.
-fn unwrap(command: Vec<&str>) -> Option<Vec<&str>> {
-    if command.first() != Some(&BINARY) || command.get(1) != Some(&"exec") {
-        return Some(command);
+/// Takes our wrapping off a container's command. Where another webhook has put a launcher before it, in the command
+/// or by moving all of it to the arguments, the launcher is remembered and the command is what the wrapping starts.
+fn unwrap(container: &mut Container<'_>) {
+    let command = container.command.take().unwrap_or_default();
+    if let Some(wrapped) = Wrapped::find(&command) {
+        let Wrapped { before, inner, supplied } = wrapped;
+        container.command = (!supplied).then(|| inner.clone());
+        if !before.is_empty() {
+            container.launcher = Some(Launcher { list: WordList::Command, before, inner, supplied });
+        }
+    } else if let Some(wrapped) = Wrapped::find(&container.arguments) {
+        let Wrapped { before, inner, supplied } = wrapped;
+        // Where the command ends and its own arguments begin is lost; for the command line it is all the same.
+        container.command = Some(inner.clone());
+        container.arguments.clear();
+        container.launcher = Some(Launcher { list: WordList::Arguments, before, inner, supplied });
+    } else {
+        container.command = Some(command).filter(|command| !command.is_empty());
     }
-    let arguments: Vec<String> = command.iter().skip(2).map(|&word| word.to_owned()).collect();
-    match Wrapping::parse(&arguments) {
-        Ok((wrapping, _)) if wrapping.supplied => None,
-        Ok((_, taken)) => Some(command.into_iter().skip(2 + taken).collect()),
-        Err(_) => Some(command),
+}
+
+/// Our wrapping among a list of words.
+struct Wrapped<'a> {
+    before: Vec<&'a str>,
+    inner: Vec<&'a str>,
+    supplied: bool,
+}
+
+impl<'a> Wrapped<'a> {
+    fn find(words: &[&'a str]) -> Option<Self> {
+        let at = words.windows(2).position(|pair| pair == [BINARY, "exec"])?;
+        let (before, ours) = words.split_at_checked(at)?;
+        let arguments = ours.get(2..)?;
+        let (wrapping, taken) = Wrapping::parse(arguments).ok()?;
+        let inner = arguments.get(taken..)?;
+        Some(Self { before: before.to_vec(), inner: inner.to_vec(), supplied: wrapping.supplied })
     }
 }

@@ -65,6 +65,40 @@ pub struct Container<'a> {
     pub is_native_sidecar: bool,
     /// Its `resources`.
     pub resources: Option<&'a Map<String, Value>>,
+    /// What another webhook put before an earlier wrapping of ours; never set by reading a pod.
+    pub launcher: Option<Launcher<'a>>,
+}
+
+/// Another program that starts our wrapper, and with it the container's own command.
+#[derive(Debug, Clone)]
+pub struct Launcher<'a> {
+    /// Which list of the container our wrapping stands in.
+    pub list: WordList,
+    /// The words before the wrapping in that list.
+    pub before: Vec<&'a str>,
+    /// What the wrapping starts: the words after its own arguments in that list.
+    pub inner: Vec<&'a str>,
+    /// Whether the wrapping was made for a container that stated no command.
+    pub supplied: bool,
+}
+
+/// A container's lists of words, which make its command line together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WordList {
+    /// `command`.
+    Command,
+    /// `args`.
+    Arguments,
+}
+
+impl WordList {
+    /// The field's name.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Arguments => "args",
+        }
+    }
 }
 
 /// A volume mount.
@@ -166,6 +200,7 @@ impl<'a> Container<'a> {
             run_as_user,
             is_native_sidecar: container.text("restartPolicy")? == Some("Always"),
             resources: container.object("resources")?.map(|resources| resources.0),
+            launcher: None,
         })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     fit::Receiver,
-    names::{AGENT, BINARY_VOLUME, SAFE_TO_EVICT, STATUS, is_our_volume},
+    names::{AGENT, BINARY, BINARY_VOLUME, SAFE_TO_EVICT, STATUS, is_our_volume},
     ours::{self, Earlier},
     patch::{Editor, Step, Step::Index, Step::Key},
     plan::Injection,
@@ -21,6 +21,17 @@ const SPEC: Step<'static> = Key("spec");
 const VOLUMES: &[Step<'static>] = &[SPEC, Key("volumes")];
 const INIT_CONTAINERS: &[Step<'static>] = &[SPEC, Key("initContainers")];
 const ANNOTATIONS: &[Step<'static>] = &[Key("metadata"), Key("annotations")];
+
+/// What the API server refuses on a plain init container, and webhooks that add to every container may leave there.
+const NOT_IN_INIT_CONTAINERS: &[&str] = &[
+    "restartPolicy",
+    "restartPolicyRules",
+    "startupProbe",
+    "livenessProbe",
+    "readinessProbe",
+    "lifecycle",
+    "resizePolicy",
+];
 
 /// The patch from the pod as it stands to the pod as planned. `found` is the pod as it stands, `stripped` the same
 /// without what is ours.
@@ -70,7 +81,7 @@ fn skeleton(document: &Value) -> Value {
     }
     for key in ["initContainers", "containers"] {
         if let Some(containers) = document.get("spec").and_then(|spec| spec.get(key)) {
-            let keys = ["name", "command", "volumeMounts"];
+            let keys = ["name", "command", "args", "volumeMounts"];
             spec.insert(key.to_owned(), list(containers, &keys, |name| name == AGENT));
         }
     }
@@ -154,8 +165,7 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
     }
     let at = path(&[INIT_CONTAINERS, &[Index(injection.position)]]);
     editor.set(&path(&[&at, &[Key("args")]]), json!(injection.arguments));
-    // A plain init container has none of these.
-    for key in ["restartPolicy", "restartPolicyRules", "startupProbe"] {
+    for key in NOT_IN_INIT_CONTAINERS {
         editor.remove(&path(&[&at, &[Key(key)]]));
     }
     let env = path(&[&at, &[Key("env")]]);
@@ -213,16 +223,25 @@ fn container(
     receiver: Option<&Receiver>,
 ) {
     mounts(editor, at, receiver.map_or(&[], |receiver| &receiver.mounts));
+    let wrapped = receiver.and_then(|receiver| receiver.command.as_deref());
+    // What another webhook put before our wrapping stays there.
+    if let Some(launcher) = plain.and_then(|plain| plain.launcher.as_ref()) {
+        let before = launcher.before.iter().map(|&word| word.to_owned());
+        let started = match wrapped {
+            Some(wrapped) => wrapped.to_vec(),
+            None => launcher.inner.iter().map(|&word| word.to_owned()).collect(),
+        };
+        let words: Vec<String> = before.chain(started).collect();
+        editor.set(&path(&[at, &[Key(launcher.list.field())]]), json!(words));
+        return;
+    }
     let command = path(&[at, &[Key("command")]]);
-    match receiver.and_then(|receiver| receiver.command.as_ref()) {
+    match wrapped {
         Some(wrapped) => editor.set(&command, json!(wrapped)),
         // Undoes an earlier wrapping; a command that never was wrapped is left alone by the comparison in `set`.
         None => match plain.and_then(|plain| plain.command.as_ref()) {
             Some(own) => editor.set(&command, json!(own)),
-            None if editor
-                .get(&command)
-                .is_some_and(|command| command.get(0) == Some(&json!(super::names::BINARY))) =>
-            {
+            None if editor.get(&command).is_some_and(|command| command.get(0) == Some(&json!(BINARY))) => {
                 editor.remove(&command);
             }
             None => {}

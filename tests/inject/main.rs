@@ -13,4 +13,5 @@ mod properties;
 mod refusals;
 mod repair;
 mod resources;
+mod skips;
 mod support;

@@ -147,20 +147,96 @@ fn a_size_that_comes_back_in_other_words_is_no_change() {
 }
 
 #[test]
-fn a_launcher_before_our_wrapping_is_wrapped_without_touching_what_is_inside() {
+fn what_an_init_container_may_not_have_is_taken_off_ours() {
+    let (once, _) = injected(&asking());
+    let probe = json!({"exec": {"command": ["/probe"]}});
+    for (field, value) in [
+        ("restartPolicy", json!("Always")),
+        (
+            "restartPolicyRules",
+            json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]),
+        ),
+        ("startupProbe", probe.clone()),
+        ("livenessProbe", probe.clone()),
+        ("readinessProbe", probe),
+        ("lifecycle", json!({"preStop": {"exec": {"command": ["/bye"]}}})),
+        ("resizePolicy", json!([{"resourceName": "cpu", "restartPolicy": "NotRequired"}])),
+    ] {
+        let mut meddled = once.clone();
+        agent_mut(&mut meddled)[field] = value;
+        assert_eq!(injected(&meddled).0, once, "{field}");
+    }
+}
+
+/// A pod whose injected container another webhook starts through a launcher: in front of the command, or with all
+/// that was the command moved to the arguments.
+fn launched(moved: bool, asking: &Value) -> Value {
+    let (mut pod, _) = injected(asking);
+    let container = &mut pod["spec"]["containers"][0];
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let (command, arguments) = (list(&container["command"]), list(&container["args"]));
+    if moved {
+        container["command"] = json!(["/launcher"]);
+        container["args"] = json!([vec![json!("--")], command, arguments].concat());
+    } else {
+        container["command"] = json!([vec![json!("/launcher"), json!("--")], command].concat());
+    }
+    pod
+}
+
+#[test]
+fn a_launcher_before_our_wrapping_stays_before_it() {
     let mut asking = asking();
     asking["spec"]["containers"][0]["env"] = json!([{"name": "URL", "value": "pg://$(A)"}]);
-    let (mut launched, _) = injected(&asking);
-    let container = &mut launched["spec"]["containers"][0];
-    let inner = container["command"].clone();
-    container["command"] = json!(["/launcher"]);
-    container["args"] = inner.clone();
-    let (again, _) = injected(&launched);
-    let container = &again["spec"]["containers"][0];
-    let command = container["command"].as_array().unwrap();
-    assert_eq!((&command[0], command.last()), (&json!("/esc/bin/esc-injector"), Some(&json!("/launcher"))));
-    assert_eq!(container["args"], inner);
-    let replaces = |word: &Value| word.as_str().is_some_and(|word| word.starts_with("--replace="));
-    assert!(!command.iter().any(replaces), "{command:?}");
-    assert_eq!(injected(&again).0, again);
+    asking["spec"]["containers"][0]["args"] = json!(["--url=$(URL)", "--a=$(A)"]);
+    let mut supplied = asking.clone();
+    supplied["spec"]["containers"][0].as_object_mut().unwrap().remove("command");
+    supplied["metadata"]["annotations"]["esc.pulumi.com/command.app"] = json!("[\"/entry\", \"$(A)\"]");
+    for asking in [asking, supplied] {
+        for moved in [false, true] {
+            let pod = launched(moved, &asking);
+            match run(&pod) {
+                Outcome::Injected { patch, .. } => assert_eq!(patch.0, [], "moved: {moved}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_launcher_starts_is_brought_up_to_date_behind_it() {
+    let list = |moved| if moved { "args" } else { "command" };
+    for moved in [false, true] {
+        let mut pod = launched(moved, &asking());
+        // One variable more, and a reference to it.
+        pod["metadata"]["annotations"]["esc.pulumi.com/env.B"] = json!("b");
+        pod["spec"]["containers"][0]["env"] = json!([{"name": "URL", "value": "$(B)"}]);
+        let (again, _) = injected(&pod);
+        let words = again["spec"]["containers"][0][list(moved)].as_array().unwrap();
+        assert_eq!(words.iter().filter(|word| *word == "/esc/bin/esc-injector").count(), 1, "{words:?}");
+        assert!(words.contains(&json!("--set=URL")), "{words:?}");
+        assert_eq!(words.last(), Some(&json!("/app")));
+        assert_eq!(injected(&again).0, again);
+        // No variable at all: the launcher starts the command itself.
+        for key in ["env.A", "env.B"] {
+            pod["metadata"]["annotations"].as_object_mut().unwrap().remove(&format!("esc.pulumi.com/{key}"));
+        }
+        let (files_only, _) = injected(&pod);
+        let container = &files_only["spec"]["containers"][0];
+        let expected = if moved { json!(["--", "/app"]) } else { json!(["/launcher", "--", "/app"]) };
+        assert_eq!(container[list(moved)], expected);
+    }
+}
+
+#[test]
+fn a_launcher_whose_words_are_not_ours_is_a_command_like_any_other() {
+    for words in [json!(["/launcher", "/esc/bin/esc-injector", "exec"]), json!(["/launcher", "exec", "--"])] {
+        let mut pod = asking();
+        pod["spec"]["containers"][0]["command"] = words.clone();
+        let (once, _) = injected(&pod);
+        let command = once["spec"]["containers"][0]["command"].as_array().unwrap();
+        assert_eq!(command[0], "/esc/bin/esc-injector");
+        assert!(command.ends_with(words.as_array().unwrap()), "{command:?}");
+        assert_eq!(injected(&once).0, once);
+    }
 }
