@@ -55,7 +55,6 @@ impl Replica {
             mounts.iter().fold(text, |text, (inside, outside)| text.replace(inside, outside))
         };
         for argument in strings(&container["args"]) {
-            continue;
             // Kubelet makes one dollar sign of two.
             command.arg(here(&argument.replace("$$", "$")));
         }
