@@ -18,4 +18,5 @@
 )]
 
 mod admission;
+mod neighbours;
 mod support;

@@ -1,10 +1,12 @@
 //! What the promises are proved with. Nothing in here asserts anything about the product.
 
+pub mod audit;
 pub mod authority;
 pub mod cluster;
 pub mod command;
 pub mod endpoints;
 pub mod namespace;
+pub mod neighbour;
 pub mod pods;
 pub mod release;
 pub mod replica;

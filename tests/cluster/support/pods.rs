@@ -43,6 +43,13 @@ fn template_spec() -> Value {
     })
 }
 
+/// What such a pod consists of, for the template of a Job.
+pub fn with_restart_policy(policy: &str) -> Value {
+    let mut spec = template_spec();
+    spec["restartPolicy"] = json!(policy);
+    spec
+}
+
 /// The injected container of a pod.
 pub fn agent(pod: &Value) -> Option<&Value> {
     pod["spec"]["initContainers"].as_array()?.iter().find(|container| container["name"] == "esc-agent")

@@ -102,9 +102,14 @@ impl Release {
         release
     }
 
+    /// The chart's defaults, and no replica.
+    pub fn install_default() -> Self {
+        Self::install(Helm::Four, &json!({}))
+    }
+
     /// The chart's defaults with two replicas that serve.
     pub fn serving() -> Self {
-        let mut release = Self::install(Helm::Four, &json!({}));
+        let mut release = Self::install_default();
         release.start_replicas(2);
         release
     }
