@@ -14,7 +14,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esc_injector::{
     cli::policy::PolicyArgs,
     inject::{Context, Outcome, Policy, inject},
-    webhook::handler::{Endpoint, answer},
+    webhook::{
+        WorkloadChecks,
+        handler::{Endpoint, Rules, answer},
+        namespaces::Namespaces,
+    },
 };
 use serde_json::Value;
 
@@ -40,16 +44,20 @@ fn pods() -> [(&'static str, Value); 2] {
 }
 
 fn handler(c: &mut Criterion) {
-    let policy = policy();
+    let rules = Rules {
+        policy: policy(),
+        namespaces: Namespaces::unread(),
+        workload_checks: WorkloadChecks::default(),
+    };
     let mut group = c.benchmark_group("handler");
     for (name, pod) in pods() {
         let body =
             serde_json::to_vec(&reviews::review("e8f8d2c4-1b53-4c9c-8f6e-5f1f0a5d9b11", &pod)).unwrap();
-        let answered: Value = serde_json::from_slice(&answer(&body, Endpoint::Asked, &policy).body).unwrap();
+        let answered: Value = serde_json::from_slice(&answer(&body, Endpoint::Asked, &rules).body).unwrap();
         assert!(answered["response"]["patch"].is_string(), "{answered}");
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(format!("{name}, {} KB", body.len() / 1000), |b| {
-            b.iter(|| answer(black_box(&body), Endpoint::Asked, &policy));
+            b.iter(|| answer(black_box(&body), Endpoint::Asked, &rules));
         });
     }
     group.finish();

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     codes::{admission, cluster::SELF_NEEDS_CLUSTER},
     webhook::{
-        Certificates, Config, Limits, Webhook,
+        Certificates, Config, Limits, Webhook, WorkloadChecks,
         certs::{Lifetimes, SelfManaged, files::CertificateFiles},
         cluster::Cluster,
     },
@@ -37,6 +37,9 @@ pub struct Args {
     /// Whether to use the API server: for namespace defaults, and to keep certificates
     #[arg(long, env = "ESC_INJECTOR_KUBERNETES", value_enum, default_value_t = Kubernetes::Auto)]
     kubernetes: Kubernetes,
+    /// What is answered for workloads whose pods would be refused
+    #[arg(long, env = "ESC_INJECTOR_WORKLOAD_CHECKS", value_enum, default_value_t = ChecksFlag::Warn)]
+    workload_checks: ChecksFlag,
     /// Service that the API server calls, for certificates made here
     #[arg(long, env = "ESC_INJECTOR_SERVICE_NAME", value_name = "NAME", default_value = "esc-injector")]
     service_name: String,
@@ -68,6 +71,27 @@ enum Kubernetes {
     Auto,
     /// No API server; namespace defaults are unknown, certificates come from files
     Off,
+}
+
+/// `--workload-checks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ChecksFlag {
+    /// Allow them, and warn
+    Warn,
+    /// Deny them
+    Deny,
+    /// Allow them, and say nothing
+    Off,
+}
+
+impl From<ChecksFlag> for WorkloadChecks {
+    fn from(flag: ChecksFlag) -> Self {
+        match flag {
+            ChecksFlag::Warn => Self::Warn,
+            ChecksFlag::Deny => Self::Deny,
+            ChecksFlag::Off => Self::Off,
+        }
+    }
 }
 
 /// An admission is a tenth of a millisecond of work: one thread would do. The second keeps probes and handshakes
@@ -104,7 +128,7 @@ async fn serve(args: Args) -> Result<(), Failure> {
 
 /// What the flags say, with the cluster that they mean.
 async fn config(args: Args) -> Result<Config, Failure> {
-    let Args { listen, health_listen, tls_cert, tls_key, kubernetes, policy, .. } = args;
+    let Args { listen, health_listen, tls_cert, tls_key, kubernetes, workload_checks, policy, .. } = args;
     let mut policy = policy.into_policy()?;
     let cluster = match kubernetes {
         Kubernetes::Off => None,
@@ -133,7 +157,15 @@ async fn config(args: Args) -> Result<Config, Failure> {
             return Err(Failure::new(Exit::Configuration, message));
         }
     };
-    Ok(Config { listen, health_listen, certificates, cluster, policy, limits: Limits::default() })
+    Ok(Config {
+        listen,
+        health_listen,
+        certificates,
+        cluster,
+        policy,
+        workload_checks: workload_checks.into(),
+        limits: Limits::default(),
+    })
 }
 
 /// Resolves at the first SIGTERM (kubelet) or SIGINT (a person).

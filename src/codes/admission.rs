@@ -74,4 +74,16 @@ super::codes! {
         fix: "Put the issuer's certificate into caBundle, and the service's name into the certificate.",
         example: "",
     }
+    NAMESPACE_UNKNOWN = "ESC941" {
+        title: "The namespace is not known yet",
+        cause: "The pod asks for injection, and its namespace, whose annotations hold defaults and limits, has not reached the webhook: it was created a moment ago, or the webhook can't follow namespaces.",
+        fix: "Nothing, if it goes away within seconds: kubectl and controllers try again by themselves. Otherwise look at the metric esc_injector_namespace_watch_stale_seconds and the webhook's log for ESC942.",
+        example: "",
+    }
+    NAMESPACES_UNWATCHED = "ESC942" {
+        title: "Namespaces can't be followed",
+        cause: "The watch on namespaces failed: the API server is away, or does not allow it. The webhook goes on with what it knows, and tries again with growing waits of up to 30 seconds. Until it succeeds, pods that ask are refused in namespaces created since (ESC941), and changed defaults and limits don't hold yet.",
+        fix: "Nothing, if the API server was restarted. If the message says forbidden, give the webhook's ServiceAccount the right to get, list and watch namespaces, as the chart does.",
+        example: "kubectl auth can-i watch namespaces --as system:serviceaccount:esc-injector:esc-injector",
+    }
 }

@@ -122,6 +122,7 @@ impl Services {
                 agent_log_level: agent_log_level.unwrap_or("info").to_owned(),
                 ..Policy::default()
             },
+            workload_checks: webhook::WorkloadChecks::default(),
             limits: Limits { grace: std::time::Duration::ZERO, ..Limits::default() },
         })
         .await?;

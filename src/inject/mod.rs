@@ -18,6 +18,7 @@ pub mod keys;
 mod layer;
 mod mounts;
 pub mod names;
+mod namespace;
 mod ours;
 mod owner;
 mod patch;
@@ -33,6 +34,7 @@ mod request;
 mod resources;
 mod values;
 
+pub use namespace::Namespace;
 use pod::{Malformed, Pod};
 pub use policy::Policy;
 pub use problem::Problem;

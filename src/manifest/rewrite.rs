@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{stream::Stream, workload};
 use crate::{
     codes::admission,
-    inject::{self, Context, Outcome, Policy, Problem, keys::PREFIX},
+    inject::{self, Context, Namespace, Outcome, Policy, Problem},
 };
 
 /// What became of one object that makes pods.
@@ -33,13 +33,6 @@ pub struct Injected {
     pub patch: Patch,
     /// Legal but worrying things.
     pub warnings: Vec<String>,
-}
-
-/// What a Namespace object in the stream says to us.
-#[derive(Debug, Default)]
-struct Namespace {
-    annotations: BTreeMap<String, String>,
-    everyone: bool,
 }
 
 /// Injects every pod and pod template of the streams. Namespaces among the documents speak for their pods; others are
@@ -95,14 +88,11 @@ fn read_namespace(object: &Value) -> Option<(String, Namespace)> {
         return None;
     }
     let metadata = object.get("metadata")?;
-    let map = |key: &str| metadata.get(key).and_then(Value::as_object).into_iter().flatten();
-    let annotations = map("annotations")
-        .filter(|(key, _)| key.starts_with(PREFIX))
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect();
-    let label = format!("{PREFIX}injection");
-    let everyone = map("labels").any(|(key, value)| *key == label && value.as_str() == Some("all"));
-    Some((metadata.get("name")?.as_str()?.to_owned(), Namespace { annotations, everyone }))
+    let texts = |key: &str| {
+        let entries = metadata.get(key).and_then(Value::as_object).into_iter().flatten();
+        entries.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+    };
+    Some((metadata.get("name")?.as_str()?.to_owned(), Namespace::read(texts("labels"), texts("annotations"))))
 }
 
 fn rewrite_object(

@@ -5,8 +5,12 @@ use json_patch::Patch;
 use serde_json::Value;
 
 use super::{
+    check::{self, WorkloadChecks},
     metrics,
-    review::{Denial, Malformed, PodCreation, Question, Response, Review, Unreadable},
+    namespaces::{Known, Namespaces},
+    record::{Record, owner_of},
+    response::{Denial, Response},
+    review::{Malformed, PodCreation, Review, Unreadable, WorkloadChange},
 };
 use crate::{
     codes::{Code, admission},
@@ -20,6 +24,8 @@ pub enum Endpoint {
     Asked,
     /// `/mutate/all`: every pod of namespaces labelled `injection: all`.
     All,
+    /// `/check`: workloads whose pods will ask.
+    Workloads,
 }
 
 /// What goes back, and what is to be told of it.
@@ -33,54 +39,46 @@ pub struct Answer {
     pub record: Record,
 }
 
-/// What is told of an admission. Never its annotations, variables or patch.
-#[derive(Debug)]
-pub struct Record {
-    /// How it ended.
-    pub outcome: metrics::Outcome,
-    /// The request's namespace; empty when unknown.
-    pub namespace: String,
-    /// The pod's name, or its generateName; empty when unknown.
-    pub pod: String,
-    /// Whether nothing will be stored.
-    pub dry_run: bool,
-    /// Codes of all problems, in order.
-    pub codes: Vec<Code>,
-    /// What went wrong, when it is no refusal of the pod. In our own words.
-    pub error: Option<String>,
-}
-
-impl Record {
-    fn new(outcome: metrics::Outcome) -> Self {
-        Self {
-            outcome,
-            namespace: String::new(),
-            pod: String::new(),
-            dry_run: false,
-            codes: Vec::new(),
-            error: None,
-        }
-    }
-
-    fn error(code: Code, error: impl Into<String>) -> Self {
-        Self { codes: vec![code], error: Some(error.into()), ..Self::new(metrics::Outcome::Error) }
-    }
-
-    /// Whether nobody but us can have caused it.
-    pub fn is_our_defect(&self) -> bool {
-        self.codes.iter().any(|code| [admission::PATCH_DOES_NOT_APPLY, admission::INTERNAL].contains(code))
-    }
+/// What an answer goes by.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// What the operator settled for pods.
+    pub policy: Policy,
+    /// What namespaces say.
+    pub namespaces: Namespaces,
+    /// What is answered for workloads.
+    pub workload_checks: WorkloadChecks,
 }
 
 /// Answers one request.
-pub fn answer(body: &[u8], endpoint: Endpoint, policy: &Policy) -> Answer {
-    let Review { uid, question } = match Review::parse(body) {
+pub fn answer(body: &[u8], endpoint: Endpoint, rules: &Rules) -> Answer {
+    match endpoint {
+        Endpoint::Asked => answer_with(Review::<PodCreation>::parse(body), other, |uid, creation| {
+            create(uid, creation, false, rules)
+        }),
+        Endpoint::All => answer_with(Review::<PodCreation>::parse(body), other, |uid, creation| {
+            create(uid, creation, true, rules)
+        }),
+        Endpoint::Workloads => {
+            answer_with(Review::<WorkloadChange>::parse(body), unchecked, |uid, change| {
+                check::check(uid, &change, rules)
+            })
+        }
+    }
+}
+
+fn answer_with<Q>(
+    review: Result<Review<Q>, Unreadable>,
+    other: impl FnOnce(&str) -> (Response<'_>, Record),
+    decide: impl FnOnce(&str, Q) -> (Response<'_>, Record),
+) -> Answer {
+    let Review { uid, question } = match review {
         Ok(review) => review,
         Err(unreadable) => return unreadable_answer(unreadable),
     };
     let (response, record) = match question {
-        Ok(Question::Pod(creation)) => create(&uid, creation, endpoint, policy),
-        Ok(Question::Other) => other(&uid),
+        Ok(Some(question)) => decide(&uid, question),
+        Ok(None) => other(&uid),
         Err(malformed) => malformed_answer(&uid, malformed),
     };
     match response.into_body() {
@@ -117,23 +115,43 @@ fn other(uid: &str) -> (Response<'_>, Record) {
     (Response::allow(uid, vec![warning]), record)
 }
 
-fn create<'a>(
-    uid: &'a str,
-    creation: PodCreation,
-    endpoint: Endpoint,
-    policy: &Policy,
-) -> (Response<'a>, Record) {
+/// What makes no pods, goes away, or is a part of something: let through, and nothing said, since the check only
+/// advises.
+fn unchecked(uid: &str) -> (Response<'_>, Record) {
+    (Response::allow(uid, Vec::new()), Record::new(metrics::Outcome::Skipped))
+}
+
+fn create<'a>(uid: &'a str, creation: PodCreation, everyone: bool, rules: &Rules) -> (Response<'a>, Record) {
     let PodCreation { namespace, dry_run, pod } = creation;
+    let known = rules.namespaces.get(&namespace);
     let context = Context {
         namespace: &namespace,
-        namespace_annotations: None,
-        everyone: endpoint == Endpoint::All,
-        policy,
+        namespace_annotations: match &known {
+            Known::Yes(namespace) => Some(&namespace.annotations),
+            Known::Unread | Known::NotYet => None,
+        },
+        everyone,
+        policy: &rules.policy,
     };
-    let outcome = inject::inject(&pod, &context);
-    let name = name_of(&pod);
-    let (response, record) = respond(uid, outcome, pod);
-    (response, Record { namespace: short(&namespace), pod: name, dry_run, ..record })
+    let owner = owner_of(&pod);
+    let (response, record) = if matches!(known, Known::NotYet) && inject::concerns(&pod, &context) {
+        undecided(uid, &namespace)
+    } else {
+        respond(uid, inject::inject(&pod, &context), pod)
+    };
+    (response, record.about(&namespace, owner, dry_run))
+}
+
+/// The pod asks, and what its namespace allows and defaults is not known yet. Whoever made it will try again.
+fn undecided<'a>(uid: &'a str, namespace: &str) -> (Response<'a>, Record) {
+    let code = admission::NAMESPACE_UNKNOWN;
+    let message = format!(
+        "[{code}] the webhook does not know namespace `{}` yet, and what it says decides over this pod: try again\n{}",
+        one_line(namespace),
+        pointer(code)
+    );
+    let record = Record { codes: vec![code], ..Record::new(metrics::Outcome::Rejected) };
+    (Response::deny(uid, Denial::Unavailable, message), record)
 }
 
 /// Turns what becomes of a pod into the answer. Takes the pod, since trying the patch changes it.
@@ -157,11 +175,10 @@ fn respond(uid: &str, outcome: inject::Outcome, mut pod: Value) -> (Response<'_>
             }
         }
         inject::Outcome::Refused(problems) => {
-            let forbidden = problems.iter().any(|problem| problem.forbidden);
-            let denial = if forbidden { Denial::Forbidden } else { Denial::Invalid };
+            let (denial, message) = refusal(&problems);
             let codes = problems.iter().map(|problem| problem.code).collect();
             let record = Record { codes, ..Record::new(metrics::Outcome::Rejected) };
-            (Response::deny(uid, denial, refusal(&problems)), record)
+            (Response::deny(uid, denial, message), record)
         }
     }
 }
@@ -178,7 +195,9 @@ fn try_patch(patch: &Patch, pod: &mut Value) -> Result<Vec<u8>, String> {
 }
 
 /// All problems, one a line, and where to read on.
-fn refusal(problems: &[Problem]) -> String {
+pub(super) fn refusal(problems: &[Problem]) -> (Denial, String) {
+    let forbidden = problems.iter().any(|problem| problem.forbidden);
+    let denial = if forbidden { Denial::Forbidden } else { Denial::Invalid };
     let mut message = String::new();
     for problem in problems {
         message.push_str(&problem.to_string());
@@ -187,24 +206,11 @@ fn refusal(problems: &[Problem]) -> String {
     if let Some(first) = problems.first() {
         message.push_str(&pointer(first.code));
     }
-    message
+    (denial, message)
 }
 
-fn pointer(code: Code) -> String {
+pub(super) fn pointer(code: Code) -> String {
     format!("Cause and fix of a code: esc-injector explain {code}")
-}
-
-/// The pod's name, or what its name will begin with.
-fn name_of(pod: &Value) -> String {
-    let field = |name| pod.pointer(name).and_then(Value::as_str).filter(|name| !name.is_empty());
-    field("/metadata/name").or_else(|| field("/metadata/generateName")).map(short).unwrap_or_default()
-}
-
-/// At most as long as a name in Kubernetes: whoever posts here must not fill the log.
-fn short(name: &str) -> String {
-    /// Longest DNS subdomain.
-    const MAX: usize = 253;
-    name.chars().take(MAX).collect()
 }
 
 #[cfg(test)]
@@ -285,12 +291,5 @@ mod tests {
         assert_eq!(record.codes, [MALFORMED, TOO_LARGE]);
         let (response, _) = outcome(inject::Outcome::Refused(vec![invalid]));
         assert_eq!(response["status"]["code"], 422);
-    }
-
-    #[test]
-    fn names_in_the_log_are_bounded() {
-        assert_eq!(name_of(&json!({"metadata": {"name": "", "generateName": "shop-"}})), "shop-");
-        assert_eq!(name_of(&json!({"metadata": {"name": "x".repeat(1000)}})).len(), 253);
-        assert_eq!(name_of(&json!({"metadata": 7})), "");
     }
 }

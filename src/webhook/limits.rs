@@ -34,6 +34,10 @@ pub struct Limits {
     pub drain: Duration,
     /// How often the certificate files are read.
     pub certificate_poll: Duration,
+    /// How long one watch on namespaces lasts before it is opened anew; at least a second.
+    pub watch: Duration,
+    /// How long the API server may take for an answer, and a watch to end when it should.
+    pub answer: Duration,
 }
 
 impl Default for Limits {
@@ -55,6 +59,10 @@ impl Default for Limits {
             drain: Duration::from_secs(20),
             // Kubelet brings a changed Secret within a minute; a sixth of that adds nothing noticeable.
             certificate_poll: Duration::from_secs(10),
+            // Bounds for how long a dead connection passes for an idle watch; a request a minute is nothing.
+            watch: Duration::from_secs(60),
+            // The API server itself gives up on a request after 60 s, but a page of namespaces takes milliseconds.
+            answer: Duration::from_secs(10),
         }
     }
 }

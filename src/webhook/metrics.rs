@@ -12,30 +12,42 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::certs::Certificate;
+use super::{certs::Certificate, handler::Endpoint, staleness::Staleness};
 
 /// From 100 µs, since an admission takes about that, to 5 s, where the API server has given up.
 const DURATION_BUCKETS: [f64; 15] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// How an admission ended.
+/// How an admission, or the check of a workload, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Allowed with the agent in it.
+    /// A pod, allowed with the agent in it.
     Injected,
+    /// A workload, allowed: its pods will be injected.
+    Passed,
+    /// A workload, allowed with warnings: its pods will be refused.
+    Warned,
     /// Allowed as it was.
     Skipped,
-    /// Denied for something its author can fix.
+    /// Denied, for something that its author can fix or that passes.
     Rejected,
     /// Not answered as the API server hopes: a malformed review, an overrun, a defect.
     Error,
 }
+
+/// How an admission can end.
+const OF_PODS: [Outcome; 4] = [Outcome::Injected, Outcome::Skipped, Outcome::Rejected, Outcome::Error];
+/// How the check of a workload can end.
+const OF_WORKLOADS: [Outcome; 5] =
+    [Outcome::Passed, Outcome::Warned, Outcome::Skipped, Outcome::Rejected, Outcome::Error];
 
 impl Outcome {
     /// The label's value, and the log's word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Injected => "injected",
+            Self::Passed => "passed",
+            Self::Warned => "warned",
             Self::Skipped => "skipped",
             Self::Rejected => "rejected",
             Self::Error => "error",
@@ -59,31 +71,40 @@ struct AdmissionLabels {
 pub struct Metrics {
     registry: Arc<Registry>,
     admissions: Family<AdmissionLabels, Counter>,
+    checks: Family<AdmissionLabels, Counter>,
     duration: Histogram,
     in_flight: Gauge,
     certificate_expiry: Gauge<f64, AtomicU64>,
     reload_failures: Counter,
     handshake_failures: Counter,
+    namespace_watch: Staleness,
+    namespace_watch_stale: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
     /// Registers everything, so that each name is there from the first scrape.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("esc_injector");
-        let admissions = Family::<AdmissionLabels, Counter>::default();
-        for outcome in [Outcome::Injected, Outcome::Skipped, Outcome::Rejected, Outcome::Error] {
-            // Creates the series at zero: a rate over a series that begins at one misses the first event.
-            admissions.get_or_create_owned(&AdmissionLabels { outcome });
-        }
+        // Creates the series at zero: a rate over a series that begins at one misses the first event.
+        let family = |outcomes: &[Outcome]| {
+            let family = Family::<AdmissionLabels, Counter>::default();
+            for &outcome in outcomes {
+                family.get_or_create_owned(&AdmissionLabels { outcome });
+            }
+            family
+        };
+        let (admissions, checks) = (family(&OF_PODS), family(&OF_WORKLOADS));
         let duration = Histogram::new(DURATION_BUCKETS);
         let in_flight = Gauge::default();
         let certificate_expiry = Gauge::default();
         let reload_failures = Counter::default();
         let handshake_failures = Counter::default();
+        let namespace_watch_stale = Gauge::default();
         registry.register("admissions", "Admission reviews answered, by how they ended", admissions.clone());
+        registry.register("workload_checks", "Workloads checked, by how that ended", checks.clone());
         registry.register(
             "admission_duration_seconds",
-            "From the request's head to the answer",
+            "From the request's head to the answer, of admissions and checks",
             duration.clone(),
         );
         registry.register("inflight_requests", "Admission requests being answered", in_flight.clone());
@@ -98,22 +119,39 @@ impl Metrics {
             reload_failures.clone(),
         );
         registry.register("tls_handshake_failures", "TLS handshakes that failed", handshake_failures.clone());
+        registry.register(
+            "namespace_watch_stale_seconds",
+            "For how long the watch on namespaces has not been alive; 0 while it is",
+            namespace_watch_stale.clone(),
+        );
         registry.register("build", "What this build is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             registry: Arc::new(registry),
             admissions,
+            checks,
             duration,
             in_flight,
             certificate_expiry,
             reload_failures,
             handshake_failures,
+            namespace_watch: Staleness::none(),
+            namespace_watch_stale,
         }
     }
 
-    /// An admission was answered.
-    pub fn admission(&self, outcome: Outcome, took: Duration) {
-        self.admissions.get_or_create_owned(&AdmissionLabels { outcome }).inc();
+    /// An admission or a check was answered. The time is that of both.
+    pub fn admission(&self, endpoint: Endpoint, outcome: Outcome, took: Duration) {
+        let family = match endpoint {
+            Endpoint::Asked | Endpoint::All => &self.admissions,
+            Endpoint::Workloads => &self.checks,
+        };
+        family.get_or_create_owned(&AdmissionLabels { outcome }).inc();
         self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Where the watch on namespaces says whether it is alive.
+    pub fn namespace_watch(&self) -> &Staleness {
+        &self.namespace_watch
     }
 
     /// An admission failed without an answer whose time would mean anything.
@@ -146,6 +184,7 @@ impl Metrics {
 
     /// All metrics in `OpenMetrics` text.
     pub fn render(&self) -> Result<String, fmt::Error> {
+        self.namespace_watch_stale.set(self.namespace_watch.age().as_secs_f64());
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -184,12 +223,16 @@ mod tests {
         let guard = metrics.in_flight();
         assert!(metrics.render().unwrap().contains("esc_injector_inflight_requests 1\n"));
         drop(guard);
-        metrics.admission(Outcome::Injected, Duration::from_micros(180));
+        metrics.admission(Endpoint::Asked, Outcome::Injected, Duration::from_micros(180));
+        metrics.admission(Endpoint::Workloads, Outcome::Warned, Duration::from_secs(1));
         let text = metrics.render().unwrap();
         for line in [
             "esc_injector_inflight_requests 0\n",
             "esc_injector_admissions_total{outcome=\"injected\"} 1\n",
             "esc_injector_admissions_total{outcome=\"rejected\"} 0\n",
+            "esc_injector_workload_checks_total{outcome=\"warned\"} 1\n",
+            "esc_injector_workload_checks_total{outcome=\"passed\"} 0\n",
+            "esc_injector_namespace_watch_stale_seconds 0.0\n",
             "esc_injector_admission_duration_seconds_bucket{le=\"0.0001\"} 0\n",
             "esc_injector_admission_duration_seconds_bucket{le=\"0.00025\"} 1\n",
         ] {

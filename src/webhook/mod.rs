@@ -1,6 +1,6 @@
 //! The admission webhook: TLS in front, plain health and metrics beside it, the pure [`crate::inject`] behind.
 //!
-//! It reads no values, makes no network call while it answers, and logs nothing of a pod but its name.
+//! It reads no values, makes no network call while it answers, and logs nothing of a pod but who made it.
 //! [`Webhook::bind`] checks everything that can be wrong before the first connection; [`Webhook::run`] serves until
 //! it is told to stop, and then leaves without failing a request.
 
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{codes::admission, inject::Policy};
 
 pub mod certs;
+mod check;
 mod clock;
 pub mod cluster;
 mod connection;
@@ -21,19 +22,26 @@ pub mod health;
 mod lean;
 mod limits;
 pub mod metrics;
-pub mod review;
+pub mod namespaces;
+mod record;
+mod response;
+mod review;
 mod router;
 mod server;
+mod staleness;
 
 use certs::{
     Certificate, SelfManaged, Served,
     files::{self, CertificateFiles, Fingerprint},
 };
+pub use check::WorkloadChecks;
 use cluster::Cluster;
 use connection::Port;
+use handler::Rules;
 use health::{Health, Part};
 pub use limits::Limits;
 use metrics::Metrics;
+use namespaces::Namespaces;
 
 /// Everything that a webhook is started with.
 #[derive(Debug, Clone)]
@@ -48,6 +56,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// What the operator settled.
     pub policy: Policy,
+    /// What is answered for workloads whose pods would be refused.
+    pub workload_checks: WorkloadChecks,
     /// How long and how much.
     pub limits: Limits,
 }
@@ -98,7 +108,7 @@ pub struct Webhook {
     upkeep: Upkeep,
     cluster: Option<Cluster>,
     metrics: Metrics,
-    policy: Policy,
+    rules: Rules,
     limits: Limits,
     tls: TlsAcceptor,
 }
@@ -106,7 +116,7 @@ pub struct Webhook {
 impl Webhook {
     /// Loads the certificate, then binds both ports. Port 0 takes a free one.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { listen, health_listen, certificates, cluster, policy, limits } = config;
+        let Config { listen, health_listen, certificates, cluster, policy, workload_checks, limits } = config;
         let (certificate, upkeep) = match certificates {
             Certificates::Fixed(certificate) => (Some(certificate), Upkeep::Fixed),
             Certificates::Files(files) => {
@@ -125,7 +135,8 @@ impl Webhook {
         let tls = TlsAcceptor::from(Arc::new(certs::server_config(Arc::clone(&served))?));
         let admission = listen_on(listen).await?;
         let health = listen_on(health_listen).await?;
-        Ok(Self { admission, health, served, upkeep, cluster, metrics, policy, limits, tls })
+        let rules = Rules { policy, namespaces: Namespaces::unread(), workload_checks };
+        Ok(Self { admission, health, served, upkeep, cluster, metrics, rules, limits, tls })
     }
 
     /// Where admissions come in.
@@ -141,21 +152,12 @@ impl Webhook {
     /// Serves until `shutdown`, then turns unready, serves on for the grace period while answers ask clients to
     /// close, stops accepting, and waits for what is in flight.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            admission,
-            health: health_listener,
-            served,
-            upkeep,
-            cluster,
-            metrics,
-            policy,
-            limits,
-            tls,
-        } = self;
+        let Self { admission, health: health_listener, served, upkeep, cluster, metrics, rules, limits, tls } =
+            self;
         let health = Health::default();
         let (leaving, stop, done) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let admissions = router::Admissions::new(policy, metrics.clone(), limits.request);
+        let admissions = router::Admissions::new(rules, metrics.clone(), limits.request);
         let admission_port = Port {
             tls: Some(tls),
             router: router::router(Arc::new(admissions)),

@@ -19,14 +19,11 @@ use tokio::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    handler::{self, Answer, Endpoint},
+    handler::{self, Answer, Endpoint, Rules},
     limits::{LARGE_BODIES, LARGE_BODY, MAX_BODY},
     metrics::{Metrics, Outcome},
 };
-use crate::{
-    codes::{Code, admission},
-    inject::Policy,
-};
+use crate::codes::{Code, admission};
 
 /// The client's address, put into a request's extensions by the connection.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +31,7 @@ pub(super) struct Peer(pub SocketAddr);
 
 /// What every admission needs.
 pub(super) struct Admissions {
-    policy: Policy,
+    rules: Rules,
     metrics: Metrics,
     /// Budget of a request that names none.
     budget: Duration,
@@ -42,8 +39,8 @@ pub(super) struct Admissions {
 }
 
 impl Admissions {
-    pub(super) fn new(policy: Policy, metrics: Metrics, budget: Duration) -> Self {
-        Self { policy, metrics, budget, large: Semaphore::new(LARGE_BODIES) }
+    pub(super) fn new(rules: Rules, metrics: Metrics, budget: Duration) -> Self {
+        Self { rules, metrics, budget, large: Semaphore::new(LARGE_BODIES) }
     }
 }
 
@@ -53,12 +50,15 @@ pub(super) fn router(admissions: Arc<Admissions>) -> Router {
     let routes = Router::new()
         .route("/mutate", post(async |state, request| admit(state, Endpoint::Asked, request).await))
         .route("/mutate/all", post(async |state, request| admit(state, Endpoint::All, request).await))
+        .route("/check", post(async |state, request| admit(state, Endpoint::Workloads, request).await))
         .method_not_allowed_fallback(async || {
             let mut response = not_served(StatusCode::METHOD_NOT_ALLOWED, "only POST is served here");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             response
         })
-        .fallback(async || not_served(StatusCode::NOT_FOUND, "only /mutate and /mutate/all are served here"))
+        .fallback(async || {
+            not_served(StatusCode::NOT_FOUND, "only /mutate, /mutate/all and /check are served here")
+        })
         .with_state(admissions);
     survive_panics(routes, metrics)
 }
@@ -93,32 +93,36 @@ async fn admit(State(state): State<Arc<Admissions>>, endpoint: Endpoint, request
     let peer = request.extensions().get::<Peer>().copied();
     let deadline = started + budget(request.uri().query()).unwrap_or(state.budget);
     let answer = match state.read(request, deadline).await {
-        Ok(Read { body, _turn }) => handler::answer(&body, endpoint, &state.policy),
+        Ok(Read { body, _turn }) => handler::answer(&body, endpoint, &state.rules),
         Err(unread) => unread.into(),
     };
     let took = started.elapsed();
-    state.metrics.admission(answer.record.outcome, took);
-    log(&answer, took, peer);
+    state.metrics.admission(endpoint, answer.record.outcome, took);
+    log(&answer, endpoint, took, peer);
     answer.into_response()
 }
 
 /// One line an admission: enough to find it, nothing of what the pod says.
-fn log(answer: &Answer, took: Duration, peer: Option<Peer>) {
+fn log(answer: &Answer, endpoint: Endpoint, took: Duration, peer: Option<Peer>) {
     let record = &answer.record;
     let codes = record.codes.iter().map(|code| code.id()).collect::<Vec<_>>().join(",");
-    let (namespace, pod, dry_run) = (record.namespace.as_str(), record.pod.as_str(), record.dry_run);
+    let (namespace, owner, dry_run) = (record.namespace.as_str(), record.owner.as_str(), record.dry_run);
     let (outcome, micros) = (record.outcome.as_str(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     if record.outcome != Outcome::Error {
-        tracing::info!(outcome, namespace, pod, dry_run, codes, micros, "admission");
+        if endpoint == Endpoint::Workloads {
+            tracing::info!(outcome, namespace, owner, dry_run, codes, micros, "workload check");
+        } else {
+            tracing::info!(outcome, namespace, owner, dry_run, codes, micros, "admission");
+        }
         return;
     }
     let peer = peer.map(|Peer(address)| address.to_string());
     let (status, error) = (answer.status.as_u16(), record.error.as_deref());
     if record.is_our_defect() {
-        tracing::error!(namespace, pod, dry_run, codes, micros, status, error, peer, "admission failed");
+        tracing::error!(namespace, owner, dry_run, codes, micros, status, error, peer, "admission failed");
     } else {
         // Whoever can reach the port can cause these.
-        tracing::warn!(namespace, pod, dry_run, codes, micros, status, error, peer, "admission failed");
+        tracing::warn!(namespace, owner, dry_run, codes, micros, status, error, peer, "admission failed");
     }
 }
 

@@ -11,12 +11,12 @@ use crate::{
     setup::{Running, soon},
 };
 
-async fn post(webhook: &Running, path: &str, body: &Value) -> Reply {
+pub async fn post(webhook: &Running, path: &str, body: &Value) -> Reply {
     soon(async { webhook.client().await.post(path, serde_json::to_vec(body).unwrap()).await }).await.unwrap()
 }
 
 /// The answer to a review, checked for what every answer must have.
-async fn ask(webhook: &Running, path: &str, review: &Value) -> Value {
+pub async fn ask(webhook: &Running, path: &str, review: &Value) -> Value {
     let reply = post(webhook, path, review).await;
     assert_eq!(
         (reply.status.as_u16(), &reply.headers[header::CONTENT_TYPE]),

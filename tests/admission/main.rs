@@ -17,3 +17,4 @@ mod limits;
 mod process;
 mod reviews;
 mod setup;
+mod workloads;

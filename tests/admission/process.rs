@@ -13,7 +13,7 @@ use std::{
 };
 
 use esc_injector::webhook::{
-    Certificates, Config, Limits, Webhook,
+    Certificates, Config, Limits, Webhook, WorkloadChecks,
     certs::{Certificate, files::CertificateFiles},
 };
 use rustls::ClientConfig;
@@ -157,7 +157,10 @@ async fn sigterm_under_load_fails_no_request() {
 
     let (code, log) = process.end().await;
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("\"outcome\":\"skipped\"") && log.contains("\"pod\":\"shop-6d4cf56db6-\""), "{log}");
+    assert!(
+        log.contains("\"outcome\":\"skipped\"") && log.contains("\"owner\":\"ReplicaSet/shop-6d4cf56db6\""),
+        "{log}"
+    );
     assert!(!log.contains(CANARY), "the log quotes the pod");
 }
 
@@ -261,6 +264,7 @@ async fn an_address_that_is_taken_is_named() {
         certificates: Certificates::Fixed(certificate),
         cluster: None,
         policy: policy(),
+        workload_checks: WorkloadChecks::default(),
         limits: quick(),
     };
     let error = Webhook::bind(config).await.err().unwrap().to_string();

@@ -13,7 +13,7 @@ use clap::Parser;
 use esc_injector::{
     cli::policy::PolicyArgs,
     inject::Policy,
-    webhook::{Certificates, Config, Limits, Webhook, certs::files::CertificateFiles},
+    webhook::{Certificates, Config, Limits, Webhook, WorkloadChecks, certs::files::CertificateFiles},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -149,17 +149,24 @@ pub struct Running {
 
 impl Running {
     pub async fn start(limits: Limits) -> Self {
+        Self::start_as(limits, |_| {}).await
+    }
+
+    /// With something configured in another way.
+    pub async fn start_as(limits: Limits, change: impl FnOnce(&mut Config)) -> Self {
         let authority = Authority::new();
         let first = authority.issue();
         let volume = SecretVolume::new(&first);
-        let config = Config {
+        let mut config = Config {
             listen: ANY_PORT,
             health_listen: ANY_PORT,
             certificates: Certificates::Files(volume.files()),
             cluster: None,
             policy: policy(),
+            workload_checks: WorkloadChecks::default(),
             limits,
         };
+        change(&mut config);
         let webhook = Webhook::bind(config).await.unwrap();
         let (admission, health) = (webhook.admission_addr(), webhook.health_addr());
         let (stop, stopped) = oneshot::channel();

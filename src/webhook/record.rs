@@ -1,0 +1,124 @@
+//! What is told of an admission, in the log and the metrics. Never annotations, variables, a patch, or any other text
+//! of the pod than the name of who made it.
+
+use serde_json::Value;
+
+use super::metrics::Outcome;
+use crate::codes::{Code, admission};
+
+/// What is told of an admission.
+#[derive(Debug)]
+pub struct Record {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The request's namespace; empty when unknown.
+    pub namespace: String,
+    /// Who makes the pod, as `ReplicaSet/shop-5d4f`, or `Pod/NAME` of a pod that nobody else makes; a workload itself
+    /// when that is what was asked about. Empty when unknown.
+    pub owner: String,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// Codes of all problems, in order.
+    pub codes: Vec<Code>,
+    /// What went wrong, when it is no refusal. In our own words.
+    pub error: Option<String>,
+}
+
+impl Record {
+    /// An admission that ended like this, and nothing more of it.
+    pub fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            namespace: String::new(),
+            owner: String::new(),
+            dry_run: false,
+            codes: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// An admission that was not answered as the API server hopes.
+    pub fn error(code: Code, error: impl Into<String>) -> Self {
+        Self { codes: vec![code], error: Some(error.into()), ..Self::new(Outcome::Error) }
+    }
+
+    /// The same, of this object.
+    pub fn about(self, namespace: &str, owner: String, dry_run: bool) -> Self {
+        Self { namespace: clean(namespace), owner, dry_run, ..self }
+    }
+
+    /// Whether nobody but us can have caused it.
+    pub fn is_our_defect(&self) -> bool {
+        self.codes.iter().any(|code| [admission::PATCH_DOES_NOT_APPLY, admission::INTERNAL].contains(code))
+    }
+}
+
+/// Who makes a pod: its controller, or itself.
+pub fn owner_of(pod: &Value) -> String {
+    let references = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
+    let text = |object: &Value, key: &str| object.get(key).and_then(Value::as_str).map(clean);
+    references
+        .filter(|reference| is_controller(reference))
+        .find_map(|reference| Some(format!("{}/{}", text(reference, "kind")?, text(reference, "name")?)))
+        .unwrap_or_else(|| named("Pod", pod))
+}
+
+/// Whether an owner reference is the controller's, of which an object has at most one.
+pub fn is_controller(reference: &Value) -> bool {
+    reference.get("controller").and_then(Value::as_bool) == Some(true)
+}
+
+/// `Deployment/shop`, or what the name will begin with.
+pub fn named(kind: &str, object: &Value) -> String {
+    let field = |path| object.pointer(path).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let name = field("/metadata/name").or_else(|| field("/metadata/generateName"));
+    format!("{kind}/{}", name.map_or_else(|| "(unnamed)".to_owned(), clean))
+}
+
+/// At most as long as a name in Kubernetes, and of its characters: whoever posts here must not fill the log, nor write
+/// what a terminal takes for something else.
+fn clean(name: &str) -> String {
+    /// Longest DNS subdomain.
+    const MAX: usize = 253;
+    let shown =
+        |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':') { c } else { '?' };
+    name.chars().take(MAX).map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pods_are_told_by_who_makes_them() {
+        let owner = |references: Value| {
+            owner_of(&json!({"metadata": {"generateName": "shop-5d4f-", "ownerReferences": references}}))
+        };
+        let reference = |kind: Value, controller: Value| json!({"kind": kind, "name": "shop-5d4f", "controller": controller});
+        let (set, other) = (json!("ReplicaSet"), json!("Backup"));
+        assert_eq!(
+            owner(json!([reference(other.clone(), json!(false)), reference(set.clone(), json!(true))])),
+            "ReplicaSet/shop-5d4f"
+        );
+        for nobody in [
+            Value::Null,
+            json!([]),
+            json!([reference(other, Value::Null)]),
+            json!([reference(json!(7), json!(true))]),
+            json!([reference(set, json!("true"))]),
+        ] {
+            assert_eq!(owner(nobody.clone()), "Pod/shop-5d4f-", "{nobody}");
+        }
+    }
+
+    #[test]
+    fn names_in_the_log_are_bounded_and_plain() {
+        assert_eq!(named("Pod", &json!({"metadata": {"name": "", "generateName": "shop-"}})), "Pod/shop-");
+        assert_eq!(named("Pod", &json!({"metadata": {"name": "x".repeat(1000)}})).len(), "Pod/".len() + 253);
+        assert_eq!(named("Job", &json!({"metadata": 7})), "Job/(unnamed)");
+        let odd = json!({"kind": "\u{1b}[31mA b", "name": "a\n\"ü", "controller": true});
+        assert_eq!(owner_of(&json!({"metadata": {"ownerReferences": [odd]}})), "??31mA?b/a???");
+    }
+}
