@@ -18,5 +18,8 @@
 )]
 
 mod admission;
+mod faults;
+mod install;
 mod neighbours;
+mod policies;
 mod support;

@@ -40,16 +40,21 @@ pub struct Replica {
 impl Replica {
     /// Starts the nth replica of a Deployment.
     pub fn start(namespace: &str, deployment: &str, n: u8) -> Self {
+        Self::start_through(namespace, deployment, n, None)
+    }
+
+    /// Starts one that reaches the API server on another address.
+    pub fn start_through(namespace: &str, deployment: &str, n: u8, through: Option<SocketAddr>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let address = address(n);
         let found = cluster().get("deployment", namespace, deployment).expect("no such Deployment");
         let pod = &found["spec"]["template"]["spec"];
-        let container = &pod["containers"][0];
+        let (container, account) = (&pod["containers"][0], pod["serviceAccountName"].as_str().unwrap());
         let files = tempfile::tempdir().unwrap();
         let mounts = materialise(namespace, pod, container, files.path());
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
-        command.env_clear().env("KUBECONFIG", kubeconfig(namespace, pod, files.path()));
+        command.env_clear().env("KUBECONFIG", kubeconfig(namespace, account, files.path(), through));
         let here = |text: &str| {
             let text = text.replace("0.0.0.0:", &format!("{address}:"));
             mounts.iter().fold(text, |text, (inside, outside)| text.replace(inside, outside))
@@ -111,13 +116,6 @@ impl Replica {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-
-    /// One of its metrics, by the whole name with its labels.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        let (_, text) = get(self.address, "/metrics")?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-        line.split(' ').next()?.parse().ok()
-    }
 }
 
 impl Drop for Replica {
@@ -142,6 +140,13 @@ pub fn get(address: Ipv4Addr, path: &str) -> Option<(u16, String)> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some((status, body.to_owned()))
+}
+
+/// A metric of the replica on this address, by the whole name with its labels.
+pub fn metric(address: Ipv4Addr, name: &str) -> Option<f64> {
+    let (_, text) = get(address, "/metrics")?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    value.split(' ').next()?.parse().ok()
 }
 
 fn strings(list: &Value) -> impl Iterator<Item = &str> {
@@ -187,8 +192,8 @@ fn contents(namespace: &str, volume: &Value) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The ServiceAccount's own rights, and none else.
-fn kubeconfig(namespace: &str, pod: &Value, directory: &Path) -> PathBuf {
-    let account = pod["serviceAccountName"].as_str().unwrap();
+pub fn kubeconfig(namespace: &str, account: &str, directory: &Path, through: Option<SocketAddr>) -> PathBuf {
+    let server = through.unwrap_or(SocketAddr::from(([10, 88, 0, 1], 6443)));
     let token = cluster()
         .kubectl(["create", "token", account, "--namespace", namespace, "--duration=4h"])
         .expect("a token of the chart's ServiceAccount");
@@ -196,7 +201,7 @@ fn kubeconfig(namespace: &str, pod: &Value, directory: &Path) -> PathBuf {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "pod",
         "clusters": [{"name": "cluster", "cluster": {
-            "server": "https://10.88.0.1:6443", "certificate-authority": authority,
+            "server": format!("https://{server}"), "certificate-authority": authority,
         }}],
         "users": [{"name": "pod", "user": {"token": token.trim()}}],
         "contexts": [{"name": "pod", "context": {"cluster": "cluster", "user": "pod", "namespace": namespace}}],

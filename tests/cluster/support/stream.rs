@@ -31,6 +31,7 @@ const REAL: usize = 8;
 pub struct Stream {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<Tally>>,
     namespace: Namespace,
 }
@@ -48,15 +49,17 @@ pub struct Tally {
 
 impl Stream {
     pub fn start() -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (answered, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let namespace = Namespace::injected("stream");
         let clients = (0..CLIENTS)
             .map(|client| {
                 let pods = Api::namespaced(cluster().client(), &namespace.name);
-                cluster().spawn(create(pods, client, Arc::clone(&stop), Arc::clone(&answered)))
+                let counts = (Arc::clone(&answered), Arc::clone(&refused));
+                cluster().spawn(create(pods, client, Arc::clone(&stop), counts))
             })
             .collect();
-        let stream = Self { stop, answered, clients, namespace };
+        let stream = Self { stop, answered, refused, clients, namespace };
         stream.flow();
         stream
     }
@@ -66,6 +69,16 @@ impl Stream {
     pub fn flow(&self) {
         let from = self.answered.load(Ordering::Relaxed);
         eventually("the stream flows", || (self.answered.load(Ordering::Relaxed) > from + 100).then_some(()));
+    }
+
+    /// Waits until what went wrong lies behind every client, and then that nothing goes wrong any more.
+    #[track_caller]
+    pub fn expect_recovery(&self) {
+        self.flow();
+        let before = self.refused.load(Ordering::Relaxed);
+        self.flow();
+        self.flow();
+        assert_eq!(self.refused.load(Ordering::Relaxed), before, "pods are still refused");
     }
 
     /// Ends the stream, and counts.
@@ -96,8 +109,17 @@ impl Tally {
     }
 }
 
-async fn create(pods: Api<Pod>, client: usize, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) -> Tally {
+async fn create(
+    pods: Api<Pod>,
+    client: usize,
+    stop: Arc<AtomicBool>,
+    (answered, refused): (Arc<AtomicUsize>, Arc<AtomicUsize>),
+) -> Tally {
     let mut tally = Tally::default();
+    let refuse = |tally: &mut Tally, why: String| {
+        refused.fetch_add(1, Ordering::Relaxed);
+        tally.refused.push(why);
+    };
     let mut count = client;
     while !stop.load(Ordering::Relaxed) {
         count += 1;
@@ -107,8 +129,8 @@ async fn create(pods: Api<Pod>, client: usize, stop: Arc<AtomicBool>, answered: 
         let parameters = PostParams { dry_run: !real, ..PostParams::default() };
         match pods.create(&parameters, &pod).await {
             Ok(pod) if pods::agent(&json!(pod)).is_some() => tally.created += 1,
-            Ok(_) => tally.refused.push("created without the agent".to_owned()),
-            Err(error) if is_admission(&error) => tally.refused.push(error.to_string()),
+            Ok(_) => refuse(&mut tally, "created without the agent".to_owned()),
+            Err(error) if is_admission(&error) => refuse(&mut tally, error.to_string()),
             Err(error) => tally.elsewhere.push(error.to_string()),
         }
         if real {
