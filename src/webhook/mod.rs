@@ -41,7 +41,7 @@ use handler::Rules;
 use health::{Health, Part};
 pub use limits::Limits;
 use metrics::Metrics;
-use namespaces::Namespaces;
+use namespaces::{Namespaces, watch};
 
 /// Everything that a webhook is started with.
 #[derive(Debug, Clone)]
@@ -135,7 +135,8 @@ impl Webhook {
         let tls = TlsAcceptor::from(Arc::new(certs::server_config(Arc::clone(&served))?));
         let admission = listen_on(listen).await?;
         let health = listen_on(health_listen).await?;
-        let rules = Rules { policy, namespaces: Namespaces::unread(), workload_checks };
+        let namespaces = if cluster.is_some() { Namespaces::empty() } else { Namespaces::unread() };
+        let rules = Rules { policy, namespaces, workload_checks };
         Ok(Self { admission, health, served, upkeep, cluster, metrics, rules, limits, tls })
     }
 
@@ -157,6 +158,7 @@ impl Webhook {
         let health = Health::default();
         let (leaving, stop, done) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let (namespaces, staleness) = (rules.namespaces.clone(), metrics.namespace_watch().clone());
         let admissions = router::Admissions::new(rules, metrics.clone(), limits.request);
         let admission_port = Port {
             tls: Some(tls),
@@ -182,10 +184,16 @@ impl Webhook {
             Upkeep::SelfManaged(_) => Some(health.part("certificate", "the cluster")),
             Upkeep::Fixed | Upkeep::Follow(..) => None,
         };
+        let namespaces_part = cluster.is_some().then(|| health.part("namespaces", "the list of namespaces"));
         let keep_certificate =
             keep_certificate(upkeep, certificate_part, limits.certificate_poll, served, metrics.clone());
-        let follow_cluster = follow_cluster(cluster);
-        let background = async { tokio::join!(keep_certificate, follow_cluster) };
+        let follow_namespaces = async {
+            if let Some((cluster, part)) = cluster.zip(namespaces_part) {
+                let followed = watch::Followed { namespaces, staleness, part };
+                match Box::pin(watch::follow(cluster.client(), followed, limits)).await {}
+            }
+        };
+        let background = async { tokio::join!(keep_certificate, follow_namespaces) };
         let leave = async {
             shutdown.await;
             health.drain();
@@ -226,10 +234,6 @@ async fn keep_certificate(
         (Upkeep::SelfManaged(_), None) | (Upkeep::Fixed, _) => {}
     }
 }
-
-/// Follows what admissions need to know of the cluster.
-#[expect(clippy::unused_async, reason = "the watch of namespaces goes here")]
-async fn follow_cluster(_cluster: Option<Cluster>) {}
 
 async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let failed = |source| BindError::Listen { address, source };

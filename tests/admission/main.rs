@@ -14,6 +14,8 @@ mod answers;
 mod certificates;
 mod client;
 mod limits;
+mod namespace_api;
+mod namespaces;
 mod process;
 mod reviews;
 mod setup;
