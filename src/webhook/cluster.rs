@@ -20,6 +20,9 @@ use crate::codes::{Code, cluster as codes};
 /// Longest that one call may take: an API server that is busy answers within seconds, one that is gone never does.
 const CALL: Duration = Duration::from_secs(15);
 
+/// Longest that a connection may be silent. Watches end by themselves before.
+const SILENCE: Duration = Duration::from_secs(300);
+
 /// Largest answer that is read. A webhook configuration may be 1.5 MiB, a Secret 1 MiB.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -70,6 +73,14 @@ pub enum ClusterError {
         /// What was asked.
         attempt: String,
     },
+    /// The request can't be written down.
+    #[error("[{code}] {attempt}: {reason}", code = codes::UNEXPECTED_ANSWER)]
+    Unaskable {
+        /// What was to be asked.
+        attempt: String,
+        /// Why not.
+        reason: String,
+    },
     /// Any other answer.
     #[error("[{code}] {attempt}: {status}: {reason}", code = codes::UNEXPECTED_ANSWER)]
     Unexpected {
@@ -89,7 +100,7 @@ impl ClusterError {
             Self::NotConfigured(_) => Some(codes::NOT_CONFIGURED),
             Self::Unreachable { .. } => Some(codes::UNREACHABLE),
             Self::Forbidden { .. } => Some(codes::FORBIDDEN),
-            Self::Unexpected { .. } => Some(codes::UNEXPECTED_ANSWER),
+            Self::Unexpected { .. } | Self::Unaskable { .. } => Some(codes::UNEXPECTED_ANSWER),
             Self::NotFound { .. } | Self::Conflict { .. } => None,
         }
     }
@@ -112,7 +123,9 @@ impl Cluster {
     }
 
     /// The cluster of this configuration.
-    pub fn new(config: kube::Config) -> Result<Self, kube::Error> {
+    pub fn new(mut config: kube::Config) -> Result<Self, kube::Error> {
+        config.read_timeout = Some(SILENCE);
+        config.reset_reader_on_write = true;
         let namespace = config.default_namespace.clone();
         Ok(Self { client: Client::try_from(config)?, namespace })
     }
@@ -152,11 +165,12 @@ impl fmt::Debug for Cluster {
 
 /// A request with a JSON body, or with none.
 pub(super) fn request(
+    attempt: &str,
     method: Method,
     path: &str,
     content_type: &'static str,
     body: Option<&Value>,
-) -> Result<Request<Body>, http::Error> {
+) -> Result<Request<Body>, ClusterError> {
     let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
     Request::builder()
         .method(method)
@@ -164,6 +178,7 @@ pub(super) fn request(
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, content_type)
         .body(Body::from(body))
+        .map_err(|error| ClusterError::Unaskable { attempt: attempt.to_owned(), reason: error.to_string() })
 }
 
 /// An error of the client with its sources: the outermost one says only that there was one.

@@ -12,7 +12,12 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{certs::Certificate, handler::Endpoint, staleness::Staleness};
+use super::{
+    certs::Certificate,
+    freshness::{Freshness, Stale},
+    handler::Endpoint,
+    staleness::Staleness,
+};
 
 /// From 100 µs, since an admission takes about that, to 5 s, where the API server has given up.
 const DURATION_BUCKETS: [f64; 15] =
@@ -79,6 +84,8 @@ pub struct Metrics {
     handshake_failures: Counter,
     namespace_watch: Staleness,
     namespace_watch_stale: Gauge<f64, AtomicU64>,
+    certificate_sync: Freshness,
+    bundles_overwritten: Counter,
 }
 
 impl Metrics {
@@ -100,6 +107,8 @@ impl Metrics {
         let reload_failures = Counter::default();
         let handshake_failures = Counter::default();
         let namespace_watch_stale = Gauge::default();
+        let certificate_sync = Freshness::default();
+        let bundles_overwritten = Counter::default();
         registry.register("admissions", "Admission reviews answered, by how they ended", admissions.clone());
         registry.register("workload_checks", "Workloads checked, by how that ended", checks.clone());
         registry.register(
@@ -124,6 +133,16 @@ impl Metrics {
             "For how long the watch on namespaces has not been alive; 0 while it is",
             namespace_watch_stale.clone(),
         );
+        registry.register_collector(Box::new(Stale {
+            name: "certificate_sync_stale_seconds",
+            help: "Since the certificates kept in the cluster were last known to be in order; 0 if none are kept there",
+            freshness: certificate_sync.clone(),
+        }));
+        registry.register(
+            "ca_bundle_overwritten",
+            "Times that a caBundle of ours was found overwritten, and put back",
+            bundles_overwritten.clone(),
+        );
         registry.register("build", "What this build is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             registry: Arc::new(registry),
@@ -136,6 +155,8 @@ impl Metrics {
             handshake_failures,
             namespace_watch: Staleness::none(),
             namespace_watch_stale,
+            certificate_sync,
+            bundles_overwritten,
         }
     }
 
@@ -175,6 +196,21 @@ impl Metrics {
     /// The certificate files held nothing usable.
     pub fn certificate_reload_failed(&self) {
         self.reload_failures.inc();
+    }
+
+    /// Certificates are kept in the cluster from now on: what is not in order is stale.
+    pub fn certificates_are_kept(&self) {
+        self.certificate_sync.start();
+    }
+
+    /// The certificates kept in the cluster are in order.
+    pub fn certificates_in_order(&self) {
+        self.certificate_sync.touch();
+    }
+
+    /// A caBundle of ours was overwritten.
+    pub fn bundle_overwritten(&self) {
+        self.bundles_overwritten.inc();
     }
 
     /// A TLS handshake failed.

@@ -17,6 +17,7 @@ mod check;
 mod clock;
 pub mod cluster;
 mod connection;
+mod freshness;
 pub mod handler;
 pub mod health;
 mod lean;

@@ -1,9 +1,44 @@
-//! Keeps the certificates that the webhook makes itself: the only part of them that does I/O.
+//! Keeps the certificates that the webhook makes itself: the loop that looks, decides by [`super::replica`], and acts.
+//!
+//! Every round looks at everything anew and does at most one thing, so that a crash, a conflict or a lost answer costs
+//! a round and nothing else. Watches only wake it; when none is left, it wakes by itself.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use super::{Lifetimes, Served};
-use crate::webhook::{cluster::Cluster, health::Part, metrics::Metrics};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::Method;
+use serde_json::{Map, Value};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Lifetimes, Served,
+    authority::{AuthorityError, Leaf, service_names},
+    bundle::{Bundles, Configuration, FIELD_MANAGER, Kind},
+    replica::{Moment, Replica},
+    state::{self, Change, Damage, Data, State, Step, Trust},
+    watch,
+};
+use crate::{
+    codes::{Code, cluster as codes},
+    secret::Secret,
+    webhook::{
+        cluster::{self, Cluster, ClusterError},
+        health::Part,
+        metrics::Metrics,
+    },
+};
+
+/// How far our clock may be from the API server's before its clock is used. It tells whole seconds, and takes a while
+/// to arrive.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// Certificates of an authority that all replicas share: kept in a Secret, told to the API server by `caBundle`.
 #[derive(Debug, Clone)]
@@ -22,9 +57,471 @@ pub struct SelfManaged {
     pub lifetimes: Lifetimes,
 }
 
+/// Why a round did not end well.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error(
+        "[{code}] Secret {secret} of namespace {namespace} does not exist",
+        code = codes::CA_SECRET_MISSING
+    )]
+    SecretMissing { secret: String, namespace: String },
+    #[error("[{code}] Secret {secret}: {damage}", code = codes::CA_SECRET_DAMAGED)]
+    SecretDamaged { secret: String, damage: Damage },
+    #[error("[{code}] {kind} {name} does not exist", code = codes::CONFIGURATION_MISSING)]
+    ConfigurationMissing { kind: &'static str, name: String },
+    #[error(
+        "[{code}] {kind} {name} has none of the entries {entries}",
+        code = codes::CONFIGURATION_FOREIGN
+    )]
+    ConfigurationForeign { kind: &'static str, name: String, entries: String },
+    #[error(
+        "[{code}] the caBundle of {kind} {name} was overwritten, last by `{by}`",
+        code = codes::BUNDLE_OVERWRITTEN
+    )]
+    Overwritten { kind: &'static str, name: String, by: String },
+    #[error("[{code}] {0}", code = codes::CERTIFICATE_NOT_MADE)]
+    Making(#[from] AuthorityError),
+}
+
+impl Trouble {
+    fn code(&self) -> Option<Code> {
+        Some(match self {
+            Self::Cluster(error) => return error.code(),
+            Self::SecretMissing { .. } => codes::CA_SECRET_MISSING,
+            Self::SecretDamaged { .. } => codes::CA_SECRET_DAMAGED,
+            Self::ConfigurationMissing { .. } => codes::CONFIGURATION_MISSING,
+            Self::ConfigurationForeign { .. } => codes::CONFIGURATION_FOREIGN,
+            Self::Overwritten { .. } => codes::BUNDLE_OVERWRITTEN,
+            Self::Making(_) => codes::CERTIFICATE_NOT_MADE,
+        })
+    }
+}
+
+/// What a round came to.
+enum Round {
+    /// Something was changed, or somebody was faster: look again.
+    Again,
+    /// All is well until then.
+    Settled(Option<SystemTime>),
+    /// Something overwrites the bundle again and again: not before then.
+    Held(Duration),
+}
+
 impl SelfManaged {
     /// Keeps the served certificate good, forever.
-    pub(in crate::webhook) async fn keep(self, part: Part, _served: Arc<Served>, _metrics: Metrics) {
-        part.waits_for("nothing makes certificates yet");
+    pub(in crate::webhook) async fn keep(self, part: Part, served: Arc<Served>, metrics: Metrics) {
+        metrics.certificates_are_kept();
+        let changed = Notify::new();
+        let watches = watch::all(&self, &changed);
+        let names = service_names(&self.service, &self.namespace);
+        let keeper = Keeper {
+            replica: Replica::new(names, self.lifetimes),
+            own: &self,
+            part,
+            served,
+            metrics,
+            shown: None,
+            clock: Clock::default(),
+            repairs: Repairs::default(),
+            complaint: None,
+            failures: 0,
+        };
+        tokio::join!(watches, keeper.run(&changed));
     }
+}
+
+struct Keeper<'a> {
+    own: &'a SelfManaged,
+    part: Part,
+    served: Arc<Served>,
+    metrics: Metrics,
+    replica: Replica,
+    /// When the leaf that is served was made; tells one leaf from another.
+    shown: Option<Vec<u8>>,
+    clock: Clock,
+    repairs: Repairs,
+    /// What was complained about last, so that it is said once.
+    complaint: Option<String>,
+    /// Rounds that failed in a row.
+    failures: u32,
+}
+
+impl Keeper<'_> {
+    async fn run(mut self, changed: &Notify) {
+        loop {
+            let wait = match self.round().await {
+                Ok(Round::Again) => {
+                    self.failures = 0;
+                    jitter(Duration::from_millis(20))
+                }
+                Ok(Round::Settled(next)) => {
+                    self.failures = 0;
+                    self.settled(next)
+                }
+                Ok(Round::Held(wait)) => wait,
+                Err(trouble) => self.failed(&trouble),
+            };
+            let mut slept = pin!(sleep(wait));
+            tokio::select! {
+                () = &mut slept => {}
+                () = changed.notified() => {
+                    // Changes come in bunches: ours, the other replica's, both configurations.
+                    sleep(wait.min(jitter(Duration::from_millis(20)))).await;
+                }
+            }
+        }
+    }
+
+    /// How long to rest when all is well.
+    fn settled(&mut self, next: Option<SystemTime>) -> Duration {
+        self.metrics.certificates_in_order();
+        if self.complaint.take().is_some() {
+            tracing::info!("the certificates are in order again");
+        }
+        let now = self.clock.now();
+        let until = |moment: SystemTime| moment.duration_since(now).unwrap_or_default();
+        let resync = self.own.lifetimes.resync;
+        // By the wall clock, so in short sleeps: a machine that was suspended has slept through its alarm.
+        let due = [next, self.replica.renew_at()].into_iter().flatten().map(until).min();
+        due.map_or(resync, |due| due.min(resync)) + jitter(self.own.lifetimes.retry / 4)
+    }
+
+    /// Tells what failed, does what can be done without it, and how long to wait before the next attempt.
+    fn failed(&mut self, trouble: &Trouble) -> Duration {
+        if let Err(error) = self.replica.carry_on(self.clock.now()) {
+            tracing::error!(code = codes::CERTIFICATE_NOT_MADE.id(), %error, "the certificate was not renewed");
+        }
+        self.show();
+        let text = trouble.to_string();
+        self.part.waits_for(text.clone());
+        if self.complaint.as_ref() != Some(&text) {
+            let code = trouble.code().map(Code::id);
+            tracing::warn!(code, error = text, "the certificates can't be kept up; trying again");
+            self.complaint = Some(text);
+        }
+        self.failures = self.failures.saturating_add(1);
+        let Lifetimes { retry, resync, .. } = self.own.lifetimes;
+        back_off(retry, resync, self.failures - 1)
+    }
+
+    /// Looks at everything, and does one thing.
+    async fn round(&mut self) -> Result<Round, Trouble> {
+        let before = SystemTime::now();
+        // Before the Secret: what is decided from the Secret then holds for configurations that are unchanged since,
+        // and a replica that was slow can't put an older bundle over a newer one.
+        let configurations = self.configurations().await?;
+        let (secret, at) = self.secret().await?;
+        let after = SystemTime::now();
+        self.clock.compare(at, before, after);
+        let moment = Moment { before: self.clock.of(before), after: self.clock.of(after) };
+        let state = State::parse(&data_of(&secret));
+        let (bundles, absent) = match configurations {
+            Ok(bundles) => (Some(bundles), None),
+            Err(absent) => (None, Some(absent)),
+        };
+        let step = self.replica.look(&state, bundles.as_ref(), moment)?;
+        self.show();
+        if let Some(bundles) = bundles.as_ref().filter(|_| !self.part.is_done()) {
+            self.latch(bundles, moment.after);
+        }
+        match step {
+            Step::Write(change, trust) => self.write(secret, change, &trust).await,
+            Step::Stuck(damage) => Err(Trouble::SecretDamaged { secret: self.own.secret.clone(), damage }),
+            Step::Publish(bundle) => match bundles {
+                Some(bundles) => self.publish(&bundles, &bundle).await,
+                None => Ok(Round::Again),
+            },
+            Step::Wait(next) => {
+                if let Some(absent) = absent {
+                    return Err(absent);
+                }
+                if let State::Kept { trust, .. } = &state {
+                    self.repairs.seen(trust.bundle());
+                }
+                Ok(Round::Settled(next))
+            }
+        }
+    }
+
+    /// Serves the replica's leaf, if it is another one than before.
+    fn show(&mut self) {
+        let Some(leaf) = self.replica.leaf().map(Leaf::certificate) else { return };
+        let der = leaf.leaf().map(|der| der.to_vec());
+        if der == self.shown {
+            return;
+        }
+        self.served.replace(leaf);
+        self.metrics.certificate(leaf);
+        let until = leaf.not_after().map(httpdate::fmt_http_date);
+        tracing::info!(until, "serving a new certificate");
+        self.shown = der;
+    }
+
+    /// Ready, once the API server would accept what is served.
+    fn latch(&self, bundles: &Bundles, now: SystemTime) {
+        if self.replica.is_trusted(bundles, now) {
+            self.part.done();
+        } else {
+            self.part.waits_for("the caBundle in the cluster does not trust the certificate yet");
+        }
+    }
+
+    /// Both configurations, or why they are no use.
+    async fn configurations(&self) -> Result<Result<Bundles, Trouble>, ClusterError> {
+        let name = &self.own.configuration;
+        let [mutating, validating] = Kind::ALL.map(|kind| self.configuration(kind));
+        let (mutating, validating) = tokio::try_join!(mutating, validating)?;
+        let missing = |kind: Kind| Trouble::ConfigurationMissing { kind: kind.name(), name: name.clone() };
+        let (Some(mutating), Some(validating)) = (mutating, validating) else {
+            // Both are of one chart; which one is missing is told by the first that is.
+            return Ok(Err(missing(self.first_missing().await?.unwrap_or(Kind::Mutating))));
+        };
+        let bundles = Bundles(vec![mutating, validating]);
+        Ok(match bundles.without_entries() {
+            Some(kind) => Err(Trouble::ConfigurationForeign {
+                kind: kind.name(),
+                name: name.clone(),
+                entries: kind.entries().join(", "),
+            }),
+            None => Ok(bundles),
+        })
+    }
+
+    async fn first_missing(&self) -> Result<Option<Kind>, ClusterError> {
+        for kind in Kind::ALL {
+            if self.configuration(kind).await?.is_none() {
+                return Ok(Some(kind));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn configuration(&self, kind: Kind) -> Result<Option<Configuration>, ClusterError> {
+        let name = &self.own.configuration;
+        let attempt = format!("reading {} {name}", kind.name());
+        match self.call(&attempt, Method::GET, &kind.path(name), "application/json", None).await {
+            Ok((object, _)) => Ok(Configuration::parse(kind, &object)),
+            Err(ClusterError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn secret_path(&self) -> String {
+        format!("/api/v1/namespaces/{}/secrets/{}", self.own.namespace, self.own.secret)
+    }
+
+    async fn secret(&self) -> Result<(Value, Option<SystemTime>), Trouble> {
+        let SelfManaged { secret, namespace, .. } = self.own;
+        let attempt = format!("reading Secret {secret} of namespace {namespace}");
+        match self.call(&attempt, Method::GET, &self.secret_path(), "application/json", None).await {
+            Err(ClusterError::NotFound { .. }) => {
+                Err(Trouble::SecretMissing { secret: secret.clone(), namespace: namespace.clone() })
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Writes the Secret as it was read, with other authorities. Its resourceVersion goes along: whoever was faster
+    /// wins, and is read in the next round.
+    async fn write(&self, mut secret: Value, change: Change, trust: &Trust) -> Result<Round, Trouble> {
+        let SelfManaged { secret: name, namespace, .. } = self.own;
+        put_data(&mut secret, &trust.data());
+        let attempt = format!("writing Secret {name} of namespace {namespace}");
+        let path = format!("{}?fieldManager={FIELD_MANAGER}", self.secret_path());
+        match self.call(&attempt, Method::PUT, &path, "application/json", Some(&secret)).await {
+            Ok(_) => {
+                self.tell(change);
+                Ok(Round::Again)
+            }
+            // Also not found: it was deleted between two looks, and the next one says so.
+            Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => Ok(Round::Again),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn tell(&self, change: Change) {
+        let secret = &self.own.secret;
+        match change {
+            Change::Restored => tracing::warn!(
+                code = codes::CA_SECRET_RESTORED.id(),
+                secret,
+                "the authority's Secret was emptied or damaged, and was put back from memory"
+            ),
+            Change::Replaced => tracing::warn!(
+                code = codes::CA_ENDED.id(),
+                secret,
+                "the authority had ended, and was replaced without an overlap"
+            ),
+            change => tracing::info!(secret, change = ?change, "the authority's Secret was written"),
+        }
+    }
+
+    async fn publish(&mut self, bundles: &Bundles, bundle: &str) -> Result<Round, Trouble> {
+        let name = &self.own.configuration;
+        let Lifetimes { retry, resync, overlap, .. } = self.own.lifetimes;
+        if let Some(configuration) = bundles.without(bundle).next() {
+            match self.repairs.overwritten(bundle, retry, resync, overlap) {
+                Repair::Ours => {}
+                Repair::Now => {
+                    self.metrics.bundle_overwritten();
+                    let trouble = Trouble::Overwritten {
+                        kind: configuration.kind().name(),
+                        name: name.clone(),
+                        by: configuration.last_manager().unwrap_or("nobody else").to_owned(),
+                    };
+                    tracing::warn!(code = codes::BUNDLE_OVERWRITTEN.id(), "{trouble}; putting it back");
+                }
+                Repair::Hold(wait) => return Ok(Round::Held(wait)),
+            }
+        }
+        for configuration in bundles.without(bundle) {
+            let kind = configuration.kind();
+            let attempt = format!("setting the caBundle of {} {name}", kind.name());
+            let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true", kind.path(name));
+            let body = configuration.with_bundle(bundle);
+            let answer =
+                self.call(&attempt, Method::PATCH, &path, "application/apply-patch+yaml", Some(&body));
+            match answer.await {
+                Ok(_) => tracing::info!(kind = kind.name(), name, "the caBundle was set"),
+                // It changed, or is gone: the next look tells.
+                Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Round::Again)
+    }
+
+    async fn call(
+        &self,
+        attempt: &str,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Option<&Value>,
+    ) -> Result<(Value, Option<SystemTime>), ClusterError> {
+        let request = cluster::request(attempt, method, path, content_type, body)?;
+        let answer = self.own.cluster.call(attempt, request).await?;
+        Ok((answer.object, answer.at))
+    }
+}
+
+/// The Secret's data. What is no base64 is no data; the API server never sends it.
+fn data_of(secret: &Value) -> Data {
+    let data = secret.get("data").and_then(Value::as_object);
+    let decode = |value: &Value| STANDARD.decode(value.as_str()?).ok().map(Secret::new);
+    data.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), decode(value)?))).collect()
+}
+
+/// Replaces our keys of the Secret's data, and leaves all else as it was.
+fn put_data(secret: &mut Value, data: &Data) {
+    let Some(secret) = secret.as_object_mut() else { return };
+    let slot = secret.entry("data").or_insert(Value::Null);
+    if !slot.is_object() {
+        *slot = Value::Object(Map::new());
+    }
+    if let Some(slot) = slot.as_object_mut() {
+        slot.retain(|key, _| !state::key::ALL.contains(&key.as_str()));
+        for (key, value) in data {
+            slot.insert(key.clone(), Value::String(STANDARD.encode(value.expose())));
+        }
+    }
+}
+
+/// Our clock, set by the API server's if it is far from it: the API server judges our certificates by its own.
+#[derive(Debug, Default)]
+struct Clock {
+    ahead: Duration,
+    behind: Duration,
+}
+
+impl Clock {
+    /// Takes in what the API server's clock said between two moments of ours.
+    fn compare(&mut self, at: Option<SystemTime>, before: SystemTime, after: SystemTime) {
+        let Some(at) = at else { return };
+        let ahead = before.duration_since(at).unwrap_or_default();
+        let behind = at.duration_since(after).unwrap_or_default();
+        let far = |apart: Duration| if apart > CLOCK_TOLERANCE { apart } else { Duration::ZERO };
+        let (ahead, behind) = (far(ahead), far(behind));
+        let is_far = |clock: &Self| clock.ahead + clock.behind > Duration::ZERO;
+        let was_far = is_far(self);
+        *self = Self { ahead, behind };
+        if is_far(self) && !was_far {
+            let seconds = (ahead + behind).as_secs();
+            let direction = if ahead > behind { "ahead of" } else { "behind" };
+            let code = codes::CLOCK_APART.id();
+            tracing::warn!(
+                code,
+                seconds,
+                "this machine's clock is {direction} the API server's, which is used"
+            );
+        }
+    }
+
+    fn of(&self, ours: SystemTime) -> SystemTime {
+        ours.checked_sub(self.ahead).unwrap_or(SystemTime::UNIX_EPOCH) + self.behind
+    }
+
+    fn now(&self) -> SystemTime {
+        self.of(SystemTime::now())
+    }
+}
+
+/// Who wins when something else sets the bundle as well: we, but ever more slowly.
+#[derive(Debug, Default)]
+struct Repairs {
+    /// The bundle that was last seen in place everywhere.
+    in_place: Option<String>,
+    /// Repairs in a row, and the moment of the last one.
+    last: Option<(u32, Instant)>,
+}
+
+/// What to do about a bundle that is not in place.
+enum Repair {
+    /// It never was: nobody overwrote it.
+    Ours,
+    /// Put it back.
+    Now,
+    /// Put it back later.
+    Hold(Duration),
+}
+
+impl Repairs {
+    fn seen(&mut self, bundle: String) {
+        self.in_place = Some(bundle);
+    }
+
+    fn overwritten(&mut self, bundle: &str, retry: Duration, most: Duration, forget: Duration) -> Repair {
+        if self.in_place.as_deref() != Some(bundle) {
+            return Repair::Ours;
+        }
+        let now = Instant::now();
+        let (count, wait) = match self.last {
+            Some((count, last)) if now < last + forget => {
+                let wait = most.min(retry.saturating_mul(1 << count.min(16)));
+                (count + 1, (last + wait).saturating_duration_since(now))
+            }
+            _ => (1, Duration::ZERO),
+        };
+        if !wait.is_zero() {
+            return Repair::Hold(wait + jitter(retry / 4));
+        }
+        self.last = Some((count, now));
+        Repair::Now
+    }
+}
+
+/// A wait that doubles with each failure, and differs between replicas.
+fn back_off(first: Duration, most: Duration, failures: u32) -> Duration {
+    let wait = most.min(first.saturating_mul(1 << failures.min(16)));
+    wait / 2 + jitter(wait / 2)
+}
+
+/// A random part of a duration.
+fn jitter(most: Duration) -> Duration {
+    // Randomly seeded, and not worth a generator of its own.
+    let random = RandomState::new().build_hasher().finish();
+    let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(random.checked_rem(nanos).unwrap_or_default())
 }

@@ -13,10 +13,15 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
+pub mod authority;
+pub mod bundle;
 pub mod files;
 mod keeper;
 mod lifetimes;
+pub mod replica;
+pub mod state;
 mod validity;
+mod watch;
 
 pub use keeper::SelfManaged;
 pub use lifetimes::Lifetimes;
@@ -71,6 +76,11 @@ impl Certificate {
             _ => CertificateError::Unparsable,
         })?;
         Ok(Self { key: Arc::new(key), not_after })
+    }
+
+    /// The serving certificate itself.
+    fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
     }
 
     /// When it ends, if its DER says so readably.

@@ -7,7 +7,7 @@ use esc_injector::{
     cli::policy::PolicyArgs,
     inject::Policy,
     webhook::{
-        Certificates, Config, Limits, Webhook,
+        Certificates, Config, Limits, Webhook, WorkloadChecks,
         certs::{Lifetimes, SelfManaged},
         cluster::Cluster,
     },
