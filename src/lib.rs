@@ -17,6 +17,7 @@
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
 //! | [`codes`] | every error code a person can meet: cause and fix | no |
 //! | [`demo`] | the whole flow on one machine, without a cluster | yes |
+//! | [`probe`] | whether an installation works, tried as the API server would | yes |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
 //! Arrows go one way: `webhook` ▶ `inject` ▶ `esc`; `agent` ▶ `client` ▶ `esc`; `server` ▶ `lang` ▶ `esc`.
@@ -31,6 +32,7 @@ pub mod esc;
 pub mod inject;
 pub mod lang;
 pub mod manifest;
+pub mod probe;
 pub mod secret;
 pub mod server;
 pub mod webhook;

@@ -13,6 +13,7 @@ pub mod inject;
 pub mod logging;
 pub mod output;
 pub mod policy;
+pub mod probe;
 pub mod server;
 pub mod version;
 pub mod webhook;
@@ -35,6 +36,9 @@ enum Command {
     Exec(exec::Args),
     Inject(inject::Args),
     Explain(explain::Args),
+    // For `helm test`; documented in docs/operations.md.
+    #[command(hide = true)]
+    Probe(probe::Args),
     Server(server::Args),
     Version(version::Args),
 }
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => exec::run(args),
         Command::Inject(args) => inject::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Probe(args) => probe::run(args),
         Command::Server(args) => server::run(args),
         Command::Version(args) => version::run(args),
     };

@@ -10,6 +10,7 @@
 //! | ESC3xx | [`access`] | on call: the agent can't get to the environment |
 //! | ESC4xx | [`delivery`] | on call: the environment's values can't be delivered as asked |
 //! | ESC5xx | [`exec`] | on call: the wrapper can't start the application |
+//! | ESC8xx | [`installation`] | the platform team: what the API server and `probe` think of the installation |
 //! | ESC90x–ESC94x | [`admission`] | the platform team: the admission itself |
 //! | ESC95x–ESC97x | [`cluster`] | the platform team: the API server, and the certificates kept there |
 
@@ -21,6 +22,7 @@ pub mod annotations;
 pub mod cluster;
 pub mod delivery;
 pub mod exec;
+pub mod installation;
 pub mod pod;
 
 /// A stable code with its explanation. Cheap to copy; equal when the ids are equal.
@@ -76,10 +78,19 @@ impl Eq for Code {}
 
 /// Every code, in order of its number.
 pub fn all() -> impl Iterator<Item = Code> {
-    [annotations::ALL, pod::ALL, access::ALL, delivery::ALL, exec::ALL, admission::ALL, cluster::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        annotations::ALL,
+        pod::ALL,
+        access::ALL,
+        delivery::ALL,
+        exec::ALL,
+        installation::ALL,
+        admission::ALL,
+        cluster::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// The code with this id, in any letter case and with or without the `ESC`.

@@ -16,6 +16,7 @@ mod links;
 mod maps;
 mod sections;
 mod tables;
+mod values;
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +35,7 @@ fn root() -> &'static Path {
 /// Every page that people read.
 fn pages() -> Vec<Page> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "deploy"] {
+    for folder in ["", "docs", "deploy", "certs", "charts/esc-injector"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {

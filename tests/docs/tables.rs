@@ -36,6 +36,10 @@ pub fn annotations() -> String {
     )
 }
 
+pub fn chart_values() -> String {
+    table(["Value", "Default", "Meaning"], super::values::rows())
+}
+
 fn names(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -66,6 +70,11 @@ const RANGES: &[(&str, &str, &str)] = &[
         "ESC5",
         "Starting the application",
         "In the log of the application's own container, for whoever is on call.",
+    ),
+    (
+        "ESC8",
+        "The installation",
+        "From policies of the API server, at `kubectl apply`, and from `helm test`, for the platform team.",
     ),
     ("ESC9", "The webhook itself", "In the webhook's log and answers, for the platform team."),
 ];

@@ -39,3 +39,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "esc-injector.tlsSecret" -}}
 {{- .Values.certificates.secretName | default (printf "%s-tls" (include "esc-injector.fullname" .)) -}}
 {{- end -}}
+
+{{/* A value that may be off, which YAML reads as false where it is not quoted. */}}
+{{- define "esc-injector.choice" -}}
+{{ ternary "off" (toString .) (eq (toString .) "false") }}
+{{- end -}}

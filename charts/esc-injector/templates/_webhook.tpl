@@ -67,7 +67,7 @@
   -}}
 {{- end -}}
 {{- $flags = concat $flags (list
-  (list "workload-checks" $v.workloadChecks)
+  (list "workload-checks" (include "esc-injector.choice" $v.workloadChecks))
   (list "agent-image" (include "esc-injector.agentImage" .))
   (list "agent-user" (ternary "" (int $v.agent.user | toString) $v.openshift.enabled))
   (list "api-url" $v.api.url)

@@ -1,0 +1,58 @@
+//! `ESC8xx`: the installation, as the API server's policies and `esc-injector probe` see it.
+
+super::codes! {
+    ASKED_NOT_INJECTED = "ESC801" {
+        title: "The pod asks for injection and carries no agent",
+        cause: "A policy of the API server found that the webhook did not see the pod: its configuration was deleted or excludes the pod, a failure was ignored (failurePolicy Ignore), or the annotations were added by something that changes pods after the webhook was passed over.",
+        fix: "Restore the webhook configuration (`helm upgrade`), look at its selectors and conditions, and put the annotations on the pod's template; set `esc.pulumi.com/inject` to \"false\" to run the pod without secrets meanwhile.",
+        example: "kubectl get mutatingwebhookconfiguration esc-injector",
+    }
+    ASKED_OUTSIDE = "ESC802" {
+        title: "Injection is asked for in a namespace that is not injected",
+        cause: "The namespace has no label `esc.pulumi.com/injection`, the label has another value than `enabled` or `all`, or the operator excluded the namespace. The pod is not injected.",
+        fix: "Label the namespace, or remove the annotations.",
+        example: "kubectl label namespace shop esc.pulumi.com/injection=enabled",
+    }
+    MORE_THAN_THE_BUNDLE = "ESC803" {
+        title: "The webhook's own ServiceAccount may change caBundle only",
+        cause: "Something that acts as esc-injector's ServiceAccount tried to create, delete or change a webhook configuration otherwise than esc-injector does. A policy of the API server refused it.",
+        fix: "Find out from the audit log who it was, and treat the ServiceAccount's tokens as stolen. Change the configuration by `helm upgrade`.",
+        example: "",
+    }
+    NO_API_SERVER = "ESC811" {
+        title: "The API server can't be asked",
+        cause: "There is neither a kubeconfig nor a mounted ServiceAccount token, or the API server does not answer.",
+        fix: "Run it as a pod with its ServiceAccount token mounted, or set KUBECONFIG; check that the API server can be reached from there.",
+        example: "kubectl get --raw /readyz",
+    }
+    NO_CONFIGURATION = "ESC812" {
+        title: "The webhook configuration can't be read",
+        cause: "It does not exist, has no entry of ours, or reading it is not allowed.",
+        fix: "Name the right one with --webhook-configuration; restore a deleted one by `helm upgrade`; grant `get` on it.",
+        example: "kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations",
+    }
+    NO_BUNDLE = "ESC813" {
+        title: "The webhook configuration has no usable caBundle",
+        cause: "Nobody has put the issuing CA there yet, or something emptied it: the replicas do in mode self, cert-manager's cainjector in mode certManager, Helm in mode secret. Until then the API server trusts no certificate of the webhook.",
+        fix: "Look at the webhook's log, or at cainjector's. With a GitOps tool, let it ignore caBundle.",
+        example: "kubectl -n esc-injector logs deployment/esc-injector",
+    }
+    NO_ANSWER = "ESC814" {
+        title: "The webhook does not answer as the API server needs it",
+        cause: "Its Service has no ready pod, the network is closed, or its certificate is not issued by the CA in caBundle.",
+        fix: "Look at the webhook's pods and their readiness, at NetworkPolicies and firewalls, and at the certificate.",
+        example: "kubectl -n esc-injector get pods,endpointslices",
+    }
+    WRONG_ANSWER = "ESC815" {
+        title: "The webhook's answer is not what a pod would need",
+        cause: "It answered something else than an admission review, failed, or let a pod pass without injecting it: another program may answer at the Service's address, or another release than the chart's.",
+        fix: "Look at the webhook's log, and at which pods the Service selects.",
+        example: "kubectl -n esc-injector get pods --show-labels",
+    }
+    TRIAL_POD_NOT_INJECTED = "ESC816" {
+        title: "The API server does not inject a trial pod",
+        cause: "A pod that asks was sent to the API server as a dry run, and was refused, or came back without the agent. If the webhook itself answers, then the API server can't reach it (a firewall between control plane and pods), or the namespace is not labelled.",
+        fix: "Read the refusal. For `failed calling webhook` with a timeout: open the webhook's port from the control plane, or set webhook.hostNetwork. Otherwise label the namespace.",
+        example: "kubectl label namespace shop esc.pulumi.com/injection=enabled",
+    }
+}

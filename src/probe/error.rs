@@ -1,0 +1,98 @@
+//! What does not work, with its code.
+
+use reqwest::Url;
+
+use super::entry::Kind;
+use crate::codes::{Code, installation as codes};
+
+/// What does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The API server.
+    #[error("asking the API server")]
+    ApiServer(#[source] Box<kube::Error>),
+    /// A configuration is missing or forbidden.
+    #[error("reading {resource} {name}")]
+    Configuration {
+        /// Kind of the configuration.
+        resource: &'static str,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// A configuration that has no entry of ours.
+    #[error("reading {resource} {name}: it has no entry that names a Service")]
+    NoEntry {
+        /// Kind of the configuration.
+        resource: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// No CA.
+    #[error("entry {entry}: its caBundle {why}")]
+    Bundle {
+        /// Name of the entry.
+        entry: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// No connection, no trust, or no answer in time.
+    #[error("entry {entry}: asking {url}")]
+    NoAnswer {
+        /// Name of the entry.
+        entry: String,
+        /// Whom.
+        url: Url,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// An answer that helps no pod.
+    #[error("entry {entry}: {why}")]
+    Answer {
+        /// Name of the entry.
+        entry: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The API server refused the trial pod.
+    #[error("creating a trial pod in namespace {namespace} (dry run)")]
+    TrialRefused {
+        /// Where.
+        namespace: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// The API server let it pass as it was.
+    #[error("creating a trial pod in namespace {namespace} (dry run): it came back without the agent")]
+    TrialNotInjected {
+        /// Where.
+        namespace: String,
+    },
+}
+
+impl ProbeError {
+    /// A failure to read a configuration: the API server said no, or nothing.
+    pub(super) fn from_reading(kind: Kind, name: &str, source: kube::Error) -> Self {
+        match source {
+            kube::Error::Api(_) => Self::Configuration {
+                resource: kind.resource(),
+                name: name.to_owned(),
+                source: Box::new(source),
+            },
+            other => Self::ApiServer(Box::new(other)),
+        }
+    }
+
+    /// Its code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::ApiServer(_) => codes::NO_API_SERVER,
+            Self::Configuration { .. } | Self::NoEntry { .. } => codes::NO_CONFIGURATION,
+            Self::Bundle { .. } => codes::NO_BUNDLE,
+            Self::NoAnswer { .. } => codes::NO_ANSWER,
+            Self::Answer { .. } => codes::WRONG_ANSWER,
+            Self::TrialRefused { .. } | Self::TrialNotInjected { .. } => codes::TRIAL_POD_NOT_INJECTED,
+        }
+    }
+}
