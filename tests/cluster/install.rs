@@ -138,7 +138,8 @@ fn render(helm: Helm, namespace: &str, values: &Value) -> String {
     let chart = chart();
     let arguments = ["template", NAME, chart.to_str().unwrap(), "--namespace", namespace, "--values", "-"];
     // Whether this cluster has the API of a policy is asked of the cluster, as at an installation.
-    helm.run(arguments.into_iter().chain(["--skip-tests", "--kube-version=1.36.3"]), values).expect("helm template")
+    helm.run(arguments.into_iter().chain(["--skip-tests", "--kube-version=1.36.3"]), values)
+        .expect("helm template")
 }
 
 /// The running server's own description of its kinds.

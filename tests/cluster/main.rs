@@ -18,8 +18,12 @@
 )]
 
 mod admission;
+mod certificates;
 mod faults;
 mod install;
+mod namespaces;
 mod neighbours;
 mod policies;
+mod secrets;
 mod support;
+mod upgrade;

@@ -83,7 +83,8 @@ fn with_certificates_of_others_it_has_no_right_on_webhook_configurations() {
             assert_eq!(ran.stdout.trim(), "no", "{verb} {kind}");
         }
     }
-    let ran = as_webhook(&release, &["auth", "can-i", "get", "secrets", "--namespace", &release.namespace.name]);
+    let ran =
+        as_webhook(&release, &["auth", "can-i", "get", "secrets", "--namespace", &release.namespace.name]);
     assert_eq!(ran.stdout.trim(), "no");
 }
 

@@ -57,7 +57,7 @@ impl Cluster {
         }
         let ours = "--selector=app.kubernetes.io/name=esc-injector";
         let kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations,\
-                     validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,clusterrolebindings";
+                     validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,clusterrolebindings,priorityclasses";
         self.kubectl(["delete", kinds, ours]).expect("removing what an earlier run has left");
         self.kubectl([
             "delete",

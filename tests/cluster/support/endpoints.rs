@@ -67,6 +67,14 @@ impl Endpoints {
         }
     }
 
+    /// Waits until this one is in.
+    #[track_caller]
+    pub fn wait_until_in(&self, replica: Ipv4Addr) {
+        eventually("an endpoint is ready", || {
+            (self.shared.replicas.lock().unwrap().get(&replica) == Some(&true)).then_some(())
+        });
+    }
+
     /// Waits until these are in, and no others.
     #[track_caller]
     pub fn wait_for(&self, expected: &[Ipv4Addr]) {

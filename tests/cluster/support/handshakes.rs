@@ -84,8 +84,10 @@ pub async fn connect(bundle: &[u8], name: &str, replica: Ipv4Addr) -> Result<Vec
         .with_no_client_auth();
     let stream = TcpStream::connect((replica, PORT)).await.map_err(|error| error.to_string())?;
     let server = ServerName::try_from(name.to_owned()).unwrap();
-    let stream =
-        TlsConnector::from(Arc::new(config)).connect(server, stream).await.map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(server, stream)
+        .await
+        .map_err(|error| error.to_string())?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     Ok(certificates.first().map(|leaf| STANDARD.encode(leaf)).unwrap_or_default().into_bytes())
 }

@@ -37,7 +37,7 @@ impl Local {
         let address = replica::address(n);
         let files = tempfile::tempdir().unwrap();
         let namespace = release.namespace.name.clone();
-        let kubeconfig = replica::kubeconfig(&namespace, NAME, files.path(), None);
+        let (kubeconfig, _) = replica::kubeconfig(&namespace, NAME, files.path(), None);
         let runtime = Runtime::new().unwrap();
         let (stop, stopped) = oneshot::channel();
         let webhook = runtime.block_on(async {

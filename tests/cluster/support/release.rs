@@ -54,7 +54,7 @@ pub struct Release {
     // Dropped in this order: who asks before who answers, and the lock last.
     pub replicas: Vec<Replica>,
     pub endpoints: Endpoints,
-    helm: Helm,
+    pub helm: Helm,
     pub namespace: Namespace,
     _alone: MutexGuard<'static, ()>,
 }
@@ -181,4 +181,19 @@ impl Drop for Release {
             eprintln!("helm uninstall: {}", uninstalled.stderr);
         }
     }
+}
+
+/// The bundle of each entry of both configurations.
+pub fn bundles() -> Vec<Value> {
+    let kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations";
+    let found =
+        cluster().kubectl(["get", kinds, "--output=json", "--selector=app.kubernetes.io/name=esc-injector"]);
+    let found: Value = serde_json::from_str(&found.expect("kubectl get")).unwrap();
+    let configurations = found["items"].as_array().unwrap().iter();
+    let bundles: Vec<_> = configurations
+        .flat_map(|configuration| configuration["webhooks"].as_array().unwrap())
+        .map(|webhook| webhook["clientConfig"]["caBundle"].clone())
+        .collect();
+    assert_eq!(bundles.len(), 3);
+    bundles
 }

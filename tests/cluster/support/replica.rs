@@ -32,6 +32,9 @@ pub const fn address(n: u8) -> Ipv4Addr {
 /// A running replica; killed when it is dropped.
 pub struct Replica {
     pub address: Ipv4Addr,
+    /// What it proves itself with to the API server.
+    pub token: String,
+    command: Command,
     child: Child,
     log: PathBuf,
     _files: TempDir,
@@ -54,7 +57,8 @@ impl Replica {
         let mounts = materialise(namespace, pod, container, files.path());
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
-        command.env_clear().env("KUBECONFIG", kubeconfig(namespace, account, files.path(), through));
+        let (kubeconfig, token) = kubeconfig(namespace, account, files.path(), through);
+        command.env_clear().env("KUBECONFIG", kubeconfig);
         let here = |text: &str| {
             let text = text.replace("0.0.0.0:", &format!("{address}:"));
             mounts.iter().fold(text, |text, (inside, outside)| text.replace(inside, outside))
@@ -74,14 +78,8 @@ impl Replica {
         cluster().adopt(&mut command);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let log = cluster().state.join(format!("logs/replica-{namespace}-{n}-{count}.log"));
-        let file = File::create(&log).unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { address, child, log, _files: files }
+        let child = spawn(&mut command, &log);
+        Self { address, token, command, child, log, _files: files }
     }
 
     /// Waits until it says that it is ready.
@@ -109,6 +107,12 @@ impl Replica {
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         eventually("the replica ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Starts it again, as kubelet does with a container that has ended. It begins a new log.
+    pub fn start_again(&mut self) {
+        self.kill();
+        self.child = spawn(&mut self.command, &self.log);
     }
 
     /// Kills it at once.
@@ -147,6 +151,12 @@ pub fn metric(address: Ipv4Addr, name: &str) -> Option<f64> {
     let (_, text) = get(address, "/metrics")?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     value.split(' ').next()?.parse().ok()
+}
+
+fn spawn(command: &mut Command, log: &Path) -> Child {
+    let log = File::create(log).unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 fn strings(list: &Value) -> impl Iterator<Item = &str> {
@@ -191,8 +201,13 @@ fn contents(namespace: &str, volume: &Value) -> Vec<(String, Vec<u8>)> {
     }
 }
 
-/// The ServiceAccount's own rights, and none else.
-pub fn kubeconfig(namespace: &str, account: &str, directory: &Path, through: Option<SocketAddr>) -> PathBuf {
+/// The ServiceAccount's own rights, and none else; gives the token as well.
+pub fn kubeconfig(
+    namespace: &str,
+    account: &str,
+    directory: &Path,
+    through: Option<SocketAddr>,
+) -> (PathBuf, String) {
     let server = through.unwrap_or(SocketAddr::from(([10, 88, 0, 1], 6443)));
     let token = cluster()
         .kubectl(["create", "token", account, "--namespace", namespace, "--duration=4h"])
@@ -208,5 +223,5 @@ pub fn kubeconfig(namespace: &str, account: &str, directory: &Path, through: Opt
     });
     let path = directory.join("kubeconfig");
     fs::write(&path, config.to_string()).unwrap();
-    path
+    (path, token.trim().to_owned())
 }
