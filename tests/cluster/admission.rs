@@ -18,7 +18,7 @@ const POLICY_LEVEL: &str = "pod-security.kubernetes.io/enforce";
 fn pods_that_ask_are_injected_and_others_are_never_sent() {
     let _release = Release::serving();
     let labelled = Namespace::injected("shop");
-    let unlabelled = Namespace::new("shop", json!({}), json!({}));
+    let unlabelled = Namespace::new("shop", json!({}), &json!({}));
     let mut opted_out = asks();
     opted_out["esc.pulumi.com/inject"] = json!("false");
     let mark_only = json!({"esc.pulumi.com/status": "injected"});
@@ -181,7 +181,7 @@ fn a_controller_that_is_refused_says_so_in_its_events() {
 fn an_injected_pod_passes_pod_security_restricted() {
     let _release = Release::serving();
     let labels = json!({"esc.pulumi.com/injection": "enabled", POLICY_LEVEL: "restricted"});
-    let namespace = Namespace::new("strict", labels, json!({}));
+    let namespace = Namespace::new("strict", labels, &json!({}));
     let ran = namespace.create(&pod("shop", &asks()));
     assert_eq!(ran.stderr, "", "warnings");
     let created: Value = serde_json::from_str(&ran.expect("create")).unwrap();

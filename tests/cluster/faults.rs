@@ -13,7 +13,7 @@ use crate::support::{
     handshakes::{self, Handshakes},
     local::Local,
     proxy::Proxy,
-    release::{NAME, Release, bundles},
+    release::{NAME, Release, bundles, wait_until_injecting},
     replica::{self, Replica, address},
     report::record,
     stream::{Stream, Tally},
@@ -83,7 +83,7 @@ fn a_replica_whose_watches_were_cut_serves_on_and_goes_on_watching() {
         release.replicas.push(replica);
     }
     release.endpoints.wait_for(&[address(1), address(2)]);
-    release.wait_until_injecting();
+    wait_until_injecting();
     let stream = Stream::start();
     for _ in 0..5 {
         assert!(proxy.cut() > 0, "there was no connection to cut");
@@ -158,7 +158,7 @@ fn local_replicas(lifetimes: Lifetimes) -> (Release, Vec<Local>) {
         replica.wait_until_ready();
     }
     release.endpoints.wait_for(&[address(1), address(2)]);
-    release.wait_until_injecting();
+    wait_until_injecting();
     (release, replicas)
 }
 

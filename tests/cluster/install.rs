@@ -1,6 +1,6 @@
 //! The chart, judged by the tools and the API server of those who install it.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -11,6 +11,7 @@ use crate::support::{
     eventually,
     namespace::Namespace,
     release::{Helm, NAME, Release, chart},
+    replica,
 };
 
 /// Values that render everything that this API server knows.
@@ -63,7 +64,7 @@ fn the_api_server_takes_every_manifest_in_a_restricted_namespace() {
     let strict = json!({
         "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted",
     });
-    let namespace = Namespace::new("strict", strict, json!({}));
+    let namespace = Namespace::new("strict", strict, &json!({}));
     for values in [json!({}), everything()] {
         let manifests = render(Helm::Four, &namespace.name, &values);
         let mut kubectl = cluster().tool("kubectl");
@@ -108,6 +109,48 @@ fn uninstalling_leaves_nothing() {
         });
         assert_eq!(inventory(""), before);
     }
+}
+
+#[test]
+#[ignore = "needs a cluster: tests/cluster/up"]
+fn the_charts_own_test_passes_with_the_rights_it_has() {
+    let shop = Namespace::injected("shop");
+    let values = json!({"test": {"namespace": shop.name}});
+    let mut release = Release::install(Helm::Four, &values);
+    release.start_replicas(1);
+    // What `helm test` makes; its pod is played here, since nothing starts one.
+    let (chart, own) = (chart(), release.namespace.name.clone());
+    let render = ["template", NAME, chart.to_str().unwrap(), "--namespace", &own, "--values", "-"];
+    let mut objects = String::new();
+    for kind in ["serviceaccount", "role", "rolebinding", "clusterrole", "clusterrolebinding", "pod"] {
+        let only = format!("templates/tests/{kind}.yaml");
+        let only = ["--show-only", only.as_str()];
+        let rendered = Helm::Four.run(render.into_iter().chain(only), &values).expect("helm template");
+        objects.push_str(&rendered);
+    }
+    cluster().kubectl_with(["apply", "-f", "-"], &objects).expect("kubectl apply");
+    let pod = cluster().get("pod", &own, &format!("{NAME}-test")).unwrap();
+    let probe = |address: &str| {
+        let files = tempfile::tempdir().unwrap();
+        let account = pod["spec"]["serviceAccountName"].as_str().unwrap();
+        let (kubeconfig, _) = replica::kubeconfig(&own, account, files.path(), None);
+        let mut probe = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+        probe.env("KUBECONFIG", kubeconfig);
+        let arguments = pod["spec"]["containers"][0]["args"].as_array().unwrap();
+        probe.args(arguments.iter().map(|argument| argument.as_str().unwrap()));
+        // No name of the cluster is known outside of it.
+        probe.args(["--address", address]);
+        run(&probe, "")
+    };
+    let ran = probe("10.88.0.11:10250");
+    assert!(ran.ok, "{ran:?}");
+    let ran = probe("10.88.0.12:10250");
+    assert!(!ran.ok, "nobody is there: {ran:?}");
+    let hooks = "serviceaccounts,roles,rolebindings,pods";
+    let selector = "--selector=app.kubernetes.io/component=test";
+    cluster().kubectl(["delete", hooks, selector, "--namespace", &own]);
+    cluster().kubectl(["delete", "clusterroles,clusterrolebindings", selector]).expect("kubectl delete");
+    cluster().kubectl(["delete", "roles,rolebindings", selector, "--namespace", &shop.name]);
 }
 
 fn is_of_every_namespace(name: &str) -> bool {

@@ -15,7 +15,7 @@ use crate::support::{
 fn annotations_of_the_namespace_are_defaults_of_its_pods() {
     let _release = Release::serving();
     let label = json!({"esc.pulumi.com/injection": "enabled"});
-    let namespace = Namespace::new("defaults", label, asks());
+    let namespace = Namespace::new("defaults", label, &asks());
     let opts_in = json!({"esc.pulumi.com/inject": "true"});
     assert!(agent(&namespace.created(&pod("asks", &opts_in))).is_some());
     assert!(agent(&namespace.created(&pod("does-not-ask", &json!({})))).is_none());
@@ -45,7 +45,7 @@ fn a_namespace_made_a_moment_ago_is_known_or_tried_again() {
 #[ignore = "needs a cluster: tests/cluster/up"]
 fn a_namespace_may_have_all_its_pods_injected() {
     let _release = Release::serving();
-    let namespace = Namespace::new("all", json!({"esc.pulumi.com/injection": "all"}), asks());
+    let namespace = Namespace::new("all", json!({"esc.pulumi.com/injection": "all"}), &asks());
     assert!(agent(&namespace.created(&pod("says-nothing", &json!({})))).is_some());
     let out = json!({"esc.pulumi.com/inject": "false"});
     assert!(agent(&namespace.created(&pod("opted-out", &out))).is_none());

@@ -24,7 +24,7 @@ fn as_webhook(release: &Release, arguments: &[&str]) -> Ran {
 fn the_webhook_may_do_only_what_it_has_to() {
     let release = Release::install_default();
     let own = release.namespace.name.clone();
-    let elsewhere = Namespace::new("shop", json!({}), json!({}));
+    let elsewhere = Namespace::new("shop", json!({}), &json!({}));
     let elsewhere = elsewhere.name.as_str();
     let may = |verb: &str, what: &str, namespace: &str| {
         let ran = as_webhook(&release, &["auth", "can-i", verb, what, "--namespace", namespace]);
@@ -93,7 +93,9 @@ fn with_certificates_of_others_it_has_no_right_on_webhook_configurations() {
 fn of_its_webhook_configurations_it_may_change_the_bundle_and_nothing_else() {
     let release = Release::install_default();
     let bundle = STANDARD.encode(Authority::new().pem());
-    for (kind, entries) in [("mutatingwebhookconfiguration", 2), ("validatingwebhookconfiguration", 1)] {
+    for (kind, entries, other_policy) in
+        [("mutatingwebhookconfiguration", 2, "Ignore"), ("validatingwebhookconfiguration", 1, "Fail")]
+    {
         let patch = |kind_of_patch: &str, patch: &serde_json::Value| {
             let patch = patch.to_string();
             as_webhook(&release, &["patch", kind, NAME, kind_of_patch, "--patch", &patch])
@@ -104,7 +106,7 @@ fn of_its_webhook_configurations_it_may_change_the_bundle_and_nothing_else() {
                 .expect("setting a bundle");
         }
         let mut changes = vec![
-            json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]),
+            json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": other_policy}]),
             json!([{"op": "replace", "path": "/webhooks/0/clientConfig/service/path", "value": "/elsewhere"}]),
             json!([{"op": "replace", "path": "/webhooks/0/clientConfig/service/namespace", "value": "default"}]),
             json!([{"op": "add", "path": "/webhooks/0/rules/0/resources/-", "value": "secrets"}]),
@@ -160,8 +162,8 @@ fn a_pod_that_asks_never_starts_bare_when_the_webhook_is_not_asked() {
 fn who_asks_in_a_namespace_that_is_not_injected_is_warned() {
     let _release = Release::serving();
     let labelled = Namespace::injected("shop");
-    let bare = Namespace::new("shop", json!({}), json!({}));
-    let misspelt = Namespace::new("shop", json!({"esc.pulumi.com/injection": "true"}), json!({}));
+    let bare = Namespace::new("shop", json!({}), &json!({}));
+    let misspelt = Namespace::new("shop", json!({"esc.pulumi.com/injection": "true"}), &json!({}));
     for (namespace, expected) in [
         (&labelled, None),
         (&bare, Some(format!("kubectl label namespace {} esc.pulumi.com/injection=enabled", bare.name))),

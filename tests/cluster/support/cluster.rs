@@ -7,7 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use kube::{Client, Config, config::Kubeconfig};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -44,7 +47,7 @@ impl Cluster {
         let runtime = Runtime::new().unwrap();
         let config = Kubeconfig::read_from(state.join("admin.kubeconfig")).unwrap();
         let client = runtime.block_on(async {
-            let config = Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+            let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
             Client::try_from(config).unwrap()
         });
         Self { state, runtime, client }

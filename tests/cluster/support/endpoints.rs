@@ -1,6 +1,6 @@
 //! The endpoints of the chart's Service: what kubelet's probes and the controllers do for real pods.
 //!
-//! A small loop asks every replica whether it is ready, and writes those that are into an EndpointSlice.
+//! A small loop asks every replica whether it is ready, and writes those that are into an `EndpointSlice`.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use super::{cluster::cluster, eventually, replica};
 /// Between two rounds of probes. In a cluster it takes about ten times as long until a dead process is noticed.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Keeps a Service's EndpointSlice until it is dropped.
+/// Keeps a Service's `EndpointSlice` until it is dropped.
 pub struct Endpoints {
     shared: Arc<Shared>,
     task: Option<JoinHandle<()>>,

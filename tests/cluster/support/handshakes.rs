@@ -4,7 +4,7 @@
 use std::{
     net::Ipv4Addr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -29,7 +29,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Handshakes until it is stopped.
 pub struct Handshakes {
-    replicas: Arc<Mutex<Vec<Ipv4Addr>>>,
     stop: Arc<AtomicBool>,
     task: JoinHandle<Count>,
 }
@@ -44,16 +43,10 @@ pub struct Count {
 impl Handshakes {
     /// With these replicas of a release.
     pub fn start(release: &Release, replicas: &[Ipv4Addr]) -> Self {
-        let replicas = Arc::new(Mutex::new(replicas.to_vec()));
         let stop = Arc::new(AtomicBool::new(false));
         let name = format!("{NAME}.{}.svc", release.namespace.name);
-        let task = cluster().spawn(shake(name, Arc::clone(&replicas), Arc::clone(&stop)));
-        Self { replicas, stop, task }
-    }
-
-    /// From now on with these.
-    pub fn set(&self, replicas: &[Ipv4Addr]) {
-        *self.replicas.lock().unwrap() = replicas.to_vec();
+        let task = cluster().spawn(shake(name, replicas.to_vec(), Arc::clone(&stop)));
+        Self { stop, task }
     }
 
     pub fn stop(self) -> Count {
@@ -92,17 +85,14 @@ pub async fn connect(bundle: &[u8], name: &str, replica: Ipv4Addr) -> Result<Vec
     Ok(certificates.first().map(|leaf| STANDARD.encode(leaf)).unwrap_or_default().into_bytes())
 }
 
-async fn shake(name: String, replicas: Arc<Mutex<Vec<Ipv4Addr>>>, stop: Arc<AtomicBool>) -> Count {
+async fn shake(name: String, replicas: Vec<Ipv4Addr>, stop: Arc<AtomicBool>) -> Count {
     let mut count = Count::default();
     while !stop.load(Ordering::Relaxed) {
-        let now = replicas.lock().unwrap().clone();
         // An API server that does not answer is somebody else's fault.
         if let Ok(bundle) = bundle().await {
-            for replica in now {
-                match connect(&bundle, &name, replica).await {
+            for replica in &replicas {
+                match connect(&bundle, &name, *replica).await {
                     Ok(_) => count.good += 1,
-                    // It may have been taken out meanwhile.
-                    Err(_) if !replicas.lock().unwrap().contains(&replica) => {}
                     Err(error) => count.failed.push(format!("{replica}: {error}")),
                 }
             }

@@ -20,10 +20,10 @@ pub fn unique(prefix: &str) -> String {
 impl Namespace {
     /// One whose pods are injected when they ask.
     pub fn injected(prefix: &str) -> Self {
-        Self::new(prefix, json!({"esc.pulumi.com/injection": "enabled"}), json!({}))
+        Self::new(prefix, json!({"esc.pulumi.com/injection": "enabled"}), &json!({}))
     }
 
-    pub fn new(prefix: &str, mut labels: Value, annotations: Value) -> Self {
+    pub fn new(prefix: &str, mut labels: Value, annotations: &Value) -> Self {
         let name = unique(prefix);
         labels["esc-cluster"] = json!("test");
         let metadata = json!({"name": name, "labels": labels, "annotations": annotations});

@@ -94,7 +94,7 @@ impl Release {
         let alone = alone();
         // The strictest namespace that there is: the chart's own pods have to pass as well.
         let strict = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-        let namespace = Namespace::new("esc-system", strict, json!({}));
+        let namespace = Namespace::new("esc-system", strict, &json!({}));
         prepare(&namespace.name);
         let endpoints = Endpoints::follow(&namespace.name, NAME);
         let release = Self { replicas: Vec::new(), endpoints, helm, namespace, _alone: alone };
@@ -125,7 +125,7 @@ impl Release {
         }
         let ready: Vec<_> = (1..=count).map(address).collect();
         self.endpoints.wait_for(&ready);
-        self.wait_until_injecting();
+        wait_until_injecting();
     }
 
     /// Starts one, and has its readiness followed.
@@ -133,23 +133,6 @@ impl Release {
         let replica = Replica::start(&self.namespace.name, NAME, n);
         self.endpoints.add(replica.address);
         replica
-    }
-
-    /// Waits until the API server has noticed configuration and endpoints.
-    #[track_caller]
-    pub fn wait_until_injecting(&self) {
-        let namespace = Namespace::injected("first");
-        let pod = pods::pod("first", &pods::asks());
-        let mut last = String::new();
-        eventually("a pod is injected", || {
-            let ran = namespace.kubectl(["create", "-f", "-", "-o", "json", "--dry-run=server"], &pod);
-            let found = ran.ok && ran.stdout.contains("esc-agent");
-            if last != ran.stderr {
-                eprintln!("not yet: {}", ran.stderr);
-                last = ran.stderr;
-            }
-            found.then_some(())
-        });
     }
 
     /// `helm upgrade` to a chart with these values.
@@ -181,6 +164,23 @@ impl Drop for Release {
             eprintln!("helm uninstall: {}", uninstalled.stderr);
         }
     }
+}
+
+/// Waits until the API server has noticed configuration and endpoints.
+#[track_caller]
+pub fn wait_until_injecting() {
+    let namespace = Namespace::injected("first");
+    let pod = pods::pod("first", &pods::asks());
+    let mut last = String::new();
+    eventually("a pod is injected", || {
+        let ran = namespace.kubectl(["create", "-f", "-", "-o", "json", "--dry-run=server"], &pod);
+        let found = ran.ok && ran.stdout.contains("esc-agent");
+        if last != ran.stderr {
+            eprintln!("not yet: {}", ran.stderr);
+            last = ran.stderr;
+        }
+        found.then_some(())
+    });
 }
 
 /// The bundle of each entry of both configurations.

@@ -123,7 +123,7 @@ async fn create(
     let mut count = client;
     while !stop.load(Ordering::Relaxed) {
         count += 1;
-        let real = count % REAL == 0;
+        let real = count.is_multiple_of(REAL);
         let name = format!("pod-{client}-{count}");
         let pod = serde_json::from_value(pods::pod(&name, &pods::asks())).unwrap();
         let parameters = PostParams { dry_run: !real, ..PostParams::default() };
