@@ -11,7 +11,7 @@
 //! | [`agent`] | inside the pod: fetch, publish, exec | yes |
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
-//! | [`manifest`] | manifests offline: where pods are, what injection makes of them | no |
+//! | [`manifest`] | manifests: where pods are, what controllers and injection make of them | no |
 //! | [`lang`] | ESC's environment language | no |
 //! | [`server`] | a local ESC-compatible server | yes |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
@@ -20,7 +20,7 @@
 //! | [`probe`] | whether an installation works, tried as the API server would | yes |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
-//! Arrows go one way: `webhook` ▶ `inject` ▶ `esc`; `agent` ▶ `client` ▶ `esc`; `server` ▶ `lang` ▶ `esc`.
+//! Arrows go one way: `webhook` ▶ `manifest` ▶ `inject` ▶ `esc`; `agent` ▶ `client` ▶ `esc`; `server` ▶ `lang` ▶ `esc`.
 //! The webhook hands the agent a serialised [`agent::plan::Plan`]; the agent talks to the server only over HTTP.
 
 pub mod agent;

@@ -16,7 +16,7 @@ super::codes! {
     }
     TOO_LARGE = "ESC903" {
         title: "The admission review is too large",
-        cause: "The request's body is over 8 MiB. The API server itself accepts objects of up to 3 MiB.",
+        cause: "The request's body is over 8 MiB, or holds over 400,000 values. The API server itself accepts objects of up to 3 MiB.",
         fix: "Make the pod smaller; if the pod is small, find out what else posts to the webhook.",
         example: "",
     }

@@ -3,7 +3,10 @@
 use reqwest::Url;
 
 use super::entry::Kind;
-use crate::codes::{Code, installation as codes};
+use crate::{
+    codes::{Code, installation as codes},
+    inject::problem::one_line,
+};
 
 /// What does not work.
 #[derive(Debug, thiserror::Error)]
@@ -12,14 +15,14 @@ pub enum ProbeError {
     #[error("asking the API server")]
     ApiServer(#[source] Box<kube::Error>),
     /// A configuration is missing or forbidden.
-    #[error("reading {resource} {name}")]
+    #[error("reading {resource} {name}: {why}")]
     Configuration {
         /// Kind of the configuration.
         resource: &'static str,
         /// Its name.
         name: String,
-        /// Why.
-        source: Box<kube::Error>,
+        /// In the API server's words.
+        why: String,
     },
     /// A configuration that has no entry of ours.
     #[error("reading {resource} {name}: it has no entry that names a Service")]
@@ -56,12 +59,12 @@ pub enum ProbeError {
         why: String,
     },
     /// The API server refused the trial pod.
-    #[error("creating a trial pod in namespace {namespace} (dry run)")]
+    #[error("creating a trial pod in namespace {namespace} (dry run): {why}")]
     TrialRefused {
         /// Where.
         namespace: String,
-        /// Why.
-        source: Box<kube::Error>,
+        /// In the API server's words.
+        why: String,
     },
     /// The API server let it pass as it was.
     #[error("creating a trial pod in namespace {namespace} (dry run): it came back without the agent")]
@@ -74,12 +77,22 @@ pub enum ProbeError {
 impl ProbeError {
     /// A failure to read a configuration: the API server said no, or nothing.
     pub(super) fn from_reading(kind: Kind, name: &str, source: kube::Error) -> Self {
+        Self::from_answer(source, |why| Self::Configuration {
+            resource: kind.resource(),
+            name: name.to_owned(),
+            why,
+        })
+    }
+
+    /// A failure to create the trial pod.
+    pub(super) fn from_creating(namespace: &str, source: kube::Error) -> Self {
+        Self::from_answer(source, |why| Self::TrialRefused { namespace: namespace.to_owned(), why })
+    }
+
+    /// The status has it all in one text; kube's own error says it three times.
+    fn from_answer(source: kube::Error, refused: impl FnOnce(String) -> Self) -> Self {
         match source {
-            kube::Error::Api(_) => Self::Configuration {
-                resource: kind.resource(),
-                name: name.to_owned(),
-                source: Box::new(source),
-            },
+            kube::Error::Api(status) => refused(one_line(&status.message)),
             other => Self::ApiServer(Box::new(other)),
         }
     }

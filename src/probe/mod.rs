@@ -97,8 +97,7 @@ async fn ask(entry: &Entry, address: Option<SocketAddr>) -> Result<String, Probe
 
 /// Creates a pod that asks, as a dry run.
 async fn create(client: &Client, namespace: &str) -> Result<(), ProbeError> {
-    let refused =
-        |source| ProbeError::TrialRefused { namespace: namespace.to_owned(), source: Box::new(source) };
+    let refused = |source| ProbeError::from_creating(namespace, source);
     let pod = question::trial_pod().to_string().into_bytes();
     let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"))
         .header(http::header::CONTENT_TYPE, "application/json")

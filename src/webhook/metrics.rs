@@ -16,7 +16,6 @@ use super::{
     certs::Certificate,
     freshness::{Freshness, Stale},
     handler::Endpoint,
-    staleness::Staleness,
 };
 
 /// From 100 µs, since an admission takes about that, to 5 s, where the API server has given up.
@@ -82,10 +81,9 @@ pub struct Metrics {
     certificate_expiry: Gauge<f64, AtomicU64>,
     reload_failures: Counter,
     handshake_failures: Counter,
-    namespace_watch: Staleness,
-    namespace_watch_stale: Gauge<f64, AtomicU64>,
     certificate_sync: Freshness,
     bundles_overwritten: Counter,
+    namespace_watch: Freshness,
 }
 
 impl Metrics {
@@ -106,9 +104,9 @@ impl Metrics {
         let certificate_expiry = Gauge::default();
         let reload_failures = Counter::default();
         let handshake_failures = Counter::default();
-        let namespace_watch_stale = Gauge::default();
         let certificate_sync = Freshness::default();
         let bundles_overwritten = Counter::default();
+        let namespace_watch = Freshness::default();
         registry.register("admissions", "Admission reviews answered, by how they ended", admissions.clone());
         registry.register("workload_checks", "Workloads checked, by how that ended", checks.clone());
         registry.register(
@@ -128,11 +126,11 @@ impl Metrics {
             reload_failures.clone(),
         );
         registry.register("tls_handshake_failures", "TLS handshakes that failed", handshake_failures.clone());
-        registry.register(
-            "namespace_watch_stale_seconds",
-            "For how long the watch on namespaces has not been alive; 0 while it is",
-            namespace_watch_stale.clone(),
-        );
+        registry.register_collector(Box::new(Stale {
+            name: "namespace_watch_stale_seconds",
+            help: "For how long the watch on namespaces has not been alive; 0 while it is",
+            freshness: namespace_watch.clone(),
+        }));
         registry.register_collector(Box::new(Stale {
             name: "certificate_sync_stale_seconds",
             help: "Since the certificates kept in the cluster were last known to be in order; 0 if none are kept there",
@@ -153,10 +151,9 @@ impl Metrics {
             certificate_expiry,
             reload_failures,
             handshake_failures,
-            namespace_watch: Staleness::none(),
-            namespace_watch_stale,
             certificate_sync,
             bundles_overwritten,
+            namespace_watch,
         }
     }
 
@@ -171,7 +168,7 @@ impl Metrics {
     }
 
     /// Where the watch on namespaces says whether it is alive.
-    pub fn namespace_watch(&self) -> &Staleness {
+    pub(super) fn namespace_watch(&self) -> &Freshness {
         &self.namespace_watch
     }
 
@@ -220,7 +217,6 @@ impl Metrics {
 
     /// All metrics in `OpenMetrics` text.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        self.namespace_watch_stale.set(self.namespace_watch.age().as_secs_f64());
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

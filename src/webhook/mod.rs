@@ -17,6 +17,7 @@ mod check;
 mod clock;
 pub mod cluster;
 mod connection;
+mod density;
 mod freshness;
 pub mod handler;
 pub mod health;
@@ -29,7 +30,6 @@ mod response;
 mod review;
 mod router;
 mod server;
-mod staleness;
 
 use certs::{
     Certificate, SelfManaged, Served,
@@ -159,7 +159,7 @@ impl Webhook {
         let health = Health::default();
         let (leaving, stop, done) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let (namespaces, staleness) = (rules.namespaces.clone(), metrics.namespace_watch().clone());
+        let (namespaces, watch_of_namespaces) = (rules.namespaces.clone(), metrics.namespace_watch().clone());
         let admissions = router::Admissions::new(rules, metrics.clone(), limits.request);
         let admission_port = Port {
             tls: Some(tls),
@@ -190,7 +190,7 @@ impl Webhook {
             keep_certificate(upkeep, certificate_part, limits.certificate_poll, served, metrics.clone());
         let follow_namespaces = async {
             if let Some((cluster, part)) = cluster.zip(namespaces_part) {
-                let followed = watch::Followed { namespaces, staleness, part };
+                let followed = watch::Followed { namespaces, watch: watch_of_namespaces, part };
                 match Box::pin(watch::follow(cluster.client(), followed, limits)).await {}
             }
         };

@@ -19,6 +19,7 @@ use tokio::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
+    density::{self, MAX_VALUES},
     handler::{self, Answer, Endpoint, Rules},
     limits::{LARGE_BODIES, LARGE_BODY, MAX_BODY},
     metrics::{Metrics, Outcome},
@@ -138,6 +139,7 @@ enum Unread {
     ContentType,
     Compressed,
     TooLarge,
+    TooDense,
     TooSlow,
     CutOff,
 }
@@ -155,6 +157,9 @@ impl From<Unread> for Answer {
             }
             Unread::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, admission::TOO_LARGE, "the body is over 8 MiB")
+            }
+            Unread::TooDense => {
+                (StatusCode::PAYLOAD_TOO_LARGE, admission::TOO_LARGE, "the body holds over 400,000 values")
             }
             Unread::TooSlow => {
                 (StatusCode::REQUEST_TIMEOUT, admission::TOO_SLOW, "the body did not arrive in time")
@@ -183,7 +188,14 @@ impl Admissions {
         };
         let collected = timeout_at(deadline, Limited::new(body, MAX_BODY).collect()).await;
         match collected.map_err(|_| Unread::TooSlow)? {
-            Ok(body) => Ok(Read { body: body.to_bytes(), _turn: turn }),
+            Ok(body) => {
+                let body = body.to_bytes();
+                // What takes no turn has no room for so many.
+                if turn.is_some() && density::values(&body) > MAX_VALUES {
+                    return Err(Unread::TooDense);
+                }
+                Ok(Read { body, _turn: turn })
+            }
             Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
             Err(_) => Err(Unread::CutOff),
         }

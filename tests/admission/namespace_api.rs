@@ -33,7 +33,7 @@ struct State {
 }
 
 impl State {
-    fn happened(&mut self, kind: &str, object: Value) {
+    fn happened(&mut self, kind: &str, object: &Value) {
         let event = json!({"type": kind, "object": object});
         self.events.push((self.version, event));
     }
@@ -143,7 +143,7 @@ impl NamespaceApi {
             });
             let kind = if state.namespaces.contains_key(name) { "MODIFIED" } else { "ADDED" };
             state.namespaces.insert(name.to_owned(), object.clone());
-            state.happened(kind, object);
+            state.happened(kind, &object);
         });
     }
 
@@ -152,7 +152,7 @@ impl NamespaceApi {
             state.version += 1;
             let mut object = state.namespaces.remove(name).unwrap();
             object["metadata"]["resourceVersion"] = json!(state.version.to_string());
-            state.happened("DELETED", object);
+            state.happened("DELETED", &object);
         });
     }
 
@@ -162,7 +162,7 @@ impl NamespaceApi {
             state.version += 1;
             let metadata = json!({"resourceVersion": state.version.to_string(), "creationTimestamp": null});
             let object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
-            state.happened("BOOKMARK", object);
+            state.happened("BOOKMARK", &object);
         });
         self.state().version
     }

@@ -14,6 +14,7 @@
 
 mod admission;
 mod helm;
+mod notes;
 mod objects;
 mod rendering;
 mod rights;

@@ -26,7 +26,7 @@ use super::Namespaces;
 use crate::{
     codes::admission::NAMESPACES_UNWATCHED,
     inject::Namespace,
-    webhook::{health::Part, limits::Limits, staleness::Staleness},
+    webhook::{freshness::Freshness, health::Part, limits::Limits},
 };
 
 /// Namespaces in one answer: a few hundred KB at most clusters.
@@ -72,19 +72,19 @@ impl WatchError {
 }
 
 /// What is followed, and who is told of it.
-pub struct Followed {
+pub(in crate::webhook) struct Followed {
     /// Where they are kept.
-    pub namespaces: Namespaces,
+    pub(in crate::webhook) namespaces: Namespaces,
     /// Told when the watch is heard and when it breaks.
-    pub staleness: Staleness,
+    pub(in crate::webhook) watch: Freshness,
     /// Done once all namespaces are known.
-    pub part: Part,
+    pub(in crate::webhook) part: Part,
 }
 
 /// Follows the namespaces forever.
-pub async fn follow(client: Client, followed: Followed, limits: Limits) -> Infallible {
+pub(in crate::webhook) async fn follow(client: Client, followed: Followed, limits: Limits) -> Infallible {
     let follower = Follower { api: Api::all(client), followed, limits };
-    follower.followed.staleness.begins();
+    follower.followed.watch.start();
     let mut backoff = DefaultBackoff::default();
     // Where to watch from, once there was a list.
     let mut version = None;
@@ -105,7 +105,7 @@ pub async fn follow(client: Client, followed: Followed, limits: Limits) -> Infal
                 Err(error) => error,
             },
         };
-        follower.followed.staleness.broke();
+        follower.followed.watch.broke();
         if error.needs_list() {
             // Nothing is wrong: the cluster changed more than it remembers while nobody watched.
             tracing::info!("the version of the watch on namespaces is gone: listing them anew");
@@ -140,7 +140,7 @@ impl Follower {
                     let version = page.metadata.resource_version.filter(|version| !version.is_empty());
                     let version = version.ok_or(WatchError::NoVersion)?;
                     self.followed.namespaces.replace(all);
-                    self.followed.staleness.heard();
+                    self.followed.watch.lasts();
                     self.followed.part.done();
                     return Ok(version);
                 }
@@ -155,7 +155,7 @@ impl Follower {
         let params = WatchParams::default().timeout(seconds);
         let stream = self.in_time(self.api.watch_metadata(&params, version)).await?;
         let mut events = pin!(stream.map_err(WatchError::Open)?);
-        self.followed.staleness.heard();
+        self.followed.watch.lasts();
         let mut is_idle = true;
         let opened = tokio::time::Instant::now();
         let patience = Duration::from_secs(seconds.into()) + self.limits.answer;
@@ -182,12 +182,12 @@ impl Follower {
                 // A server that ends every watch at once must not be asked in a tight loop.
                 None if is_idle && opened.elapsed() < SHORT => return Err(WatchError::Short),
                 None => {
-                    self.followed.staleness.heard();
+                    self.followed.watch.lasts();
                     return Ok(());
                 }
             }
             is_idle = false;
-            self.followed.staleness.heard();
+            self.followed.watch.lasts();
         }
     }
 
