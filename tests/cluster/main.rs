@@ -1,0 +1,29 @@
+//! The whole product on a real control plane: API server, controllers and etcd of `tests/cluster/up`, the chart
+//! installed by Helm, and the real binary as the webhook's replicas.
+//!
+//! A replica is a process of this machine on an address of its own, with the chart's command line and the rights of the
+//! chart's ServiceAccount, behind the chart's Service. Pods are created as users and controllers create them, and stay
+//! Pending: nothing here starts a container.
+#![allow(
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and nobody else reads them"
+)]
+
+mod admission;
+mod certificates;
+mod faults;
+mod install;
+mod namespaces;
+mod neighbours;
+mod policies;
+mod secrets;
+mod support;
+mod upgrade;
