@@ -299,3 +299,53 @@ proptest! {
         prop_assert!(false, "it does not come to rest");
     }
 }
+
+/// A world with an authority of this age, in which all replicas serve.
+fn settled(age: u32) -> World {
+    let mut world = World::new(Some(age), &[0; REPLICAS]);
+    // Enough to publish and no more, and for API servers to hear of it.
+    for event in [Event::Round(0), Event::Round(1), Event::Round(2), Event::Pass(2 * MINUTE)] {
+        world.apply(&event).unwrap();
+    }
+    assert!(world.nodes.iter().all(|node| node.serves));
+    world
+}
+
+fn play(world: &mut World, events: &[Event]) {
+    for event in events {
+        world.apply(event).unwrap();
+    }
+}
+
+#[test]
+fn a_replica_that_is_cut_off_while_authorities_change_makes_no_leaf_of_the_former_one() {
+    let mut world = settled(300);
+    play(&mut world, &[Event::Pass(19 * HOUR), Event::Busy(1), Event::Cut(2, true), Event::Pass(2 * HOUR)]);
+    play(&mut world, &[Event::Busy(8)]);
+    let State::Kept { trust, .. } = State::parse(&world.secret.1) else { panic!("nothing is kept") };
+    assert!(matches!(trust.stage, Stage::Retiring { since: Some(_), .. }));
+    // Its leaf is due, and would be trusted for now; by its end the former authority is forgotten.
+    play(&mut world, &[Event::Pass(15 * HOUR), Event::Act(2), Event::Pass(9 * HOUR), Event::Busy(3)]);
+    assert!(!world.nodes[2].serves);
+    // Back again, it serves again.
+    play(&mut world, &[Event::Cut(2, false), Event::Busy(1)]);
+    assert!(world.is_at_rest());
+}
+
+#[test]
+fn nobody_is_promoted_while_an_api_server_may_believe_an_overwritten_bundle() {
+    let mut world = settled(321);
+    // Introduced, published, stamped, and the wait is over.
+    play(&mut world, &[Event::Round(0), Event::Round(0), Event::Round(0), Event::Pass(21 * MINUTE)]);
+    let State::Kept { trust, .. } = State::parse(&world.secret.1) else { panic!("nothing is kept") };
+    assert!(matches!(trust.stage, Stage::Introducing { since: Some(_), .. }));
+    // Something puts the bundle of the former authority alone back, and all replicas do all that they can.
+    play(&mut world, &[Event::Overwritten(0)]);
+    for _ in 0..5 {
+        play(&mut world, &[Event::Round(0), Event::Round(1), Event::Round(2)]);
+    }
+    assert!(world.nodes.iter().all(|node| node.serves));
+    play(&mut world, &[Event::Busy(4)]);
+    let State::Kept { trust, .. } = State::parse(&world.secret.1) else { panic!("nothing is kept") };
+    assert!(matches!(trust.stage, Stage::Retiring { .. }));
+}
