@@ -127,6 +127,7 @@ impl SelfManaged {
             repairs: Repairs::default(),
             complaint: None,
             failures: 0,
+            changes: 0,
         };
         tokio::join!(watches, keeper.run(&changed));
     }
@@ -146,6 +147,8 @@ struct Keeper<'a> {
     complaint: Option<String>,
     /// Rounds that failed in a row.
     failures: u32,
+    /// Rounds in a row that changed something, or came too late to.
+    changes: u32,
 }
 
 impl Keeper<'_> {
@@ -154,10 +157,10 @@ impl Keeper<'_> {
             let wait = match self.round().await {
                 Ok(Round::Again) => {
                     self.failures = 0;
-                    jitter(Duration::from_millis(20))
+                    self.again()
                 }
                 Ok(Round::Settled(next)) => {
-                    self.failures = 0;
+                    (self.failures, self.changes) = (0, 0);
                     self.settled(next)
                 }
                 Ok(Round::Held(wait)) => wait,
@@ -171,6 +174,18 @@ impl Keeper<'_> {
                     sleep(wait.min(jitter(Duration::from_millis(20)))).await;
                 }
             }
+        }
+    }
+
+    /// How long to rest when there is more to do.
+    fn again(&mut self) -> Duration {
+        /// From nothing to all in order takes three changes. Who needs many more meets somebody who undoes them.
+        const MANY: u32 = 10;
+        self.changes = self.changes.saturating_add(1);
+        let Lifetimes { retry, resync, .. } = self.own.lifetimes;
+        match self.changes.checked_sub(MANY) {
+            None => jitter(Duration::from_millis(20)),
+            Some(more) => back_off(retry, resync, more),
         }
     }
 
