@@ -4,7 +4,6 @@
 //! a round and nothing else. Watches only wake it; when none is left, it wakes by itself.
 
 use std::{
-    hash::{BuildHasher, Hasher, RandomState},
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -13,15 +12,14 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Map, Value};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
-};
+use tokio::{sync::Notify, time::sleep};
 
 use super::{
     Lifetimes, Served,
     authority::{AuthorityError, Leaf, service_names},
     bundle::{Bundles, Configuration, FIELD_MANAGER, Kind},
+    clock::Clock,
+    pace::{Repair, Repairs, back_off, jitter},
     replica::{Moment, Replica},
     state::{self, Change, Damage, Data, State, Step, Trust},
     watch,
@@ -35,10 +33,6 @@ use crate::{
         metrics::Metrics,
     },
 };
-
-/// How far our clock may be from the API server's before its clock is used. It tells whole seconds, and takes a while
-/// to arrive.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// Certificates of an authority that all replicas share: kept in a Secret, told to the API server by `caBundle`.
 #[derive(Debug, Clone)]
@@ -127,6 +121,7 @@ impl SelfManaged {
             repairs: Repairs::default(),
             complaint: None,
             failures: 0,
+            changes: 0,
         };
         tokio::join!(watches, keeper.run(&changed));
     }
@@ -146,6 +141,8 @@ struct Keeper<'a> {
     complaint: Option<String>,
     /// Rounds that failed in a row.
     failures: u32,
+    /// Rounds in a row that changed something, or came too late to.
+    changes: u32,
 }
 
 impl Keeper<'_> {
@@ -154,10 +151,10 @@ impl Keeper<'_> {
             let wait = match self.round().await {
                 Ok(Round::Again) => {
                     self.failures = 0;
-                    jitter(Duration::from_millis(20))
+                    self.again()
                 }
                 Ok(Round::Settled(next)) => {
-                    self.failures = 0;
+                    (self.failures, self.changes) = (0, 0);
                     self.settled(next)
                 }
                 Ok(Round::Held(wait)) => wait,
@@ -171,6 +168,18 @@ impl Keeper<'_> {
                     sleep(wait.min(jitter(Duration::from_millis(20)))).await;
                 }
             }
+        }
+    }
+
+    /// How long to rest when there is more to do.
+    fn again(&mut self) -> Duration {
+        /// From nothing to all in order takes three changes. Who needs many more meets somebody who undoes them.
+        const MANY: u32 = 10;
+        self.changes = self.changes.saturating_add(1);
+        let Lifetimes { retry, resync, .. } = self.own.lifetimes;
+        match self.changes.checked_sub(MANY) {
+            None => jitter(Duration::from_millis(20)),
+            Some(more) => back_off(retry, resync, more),
         }
     }
 
@@ -433,103 +442,6 @@ fn put_data(secret: &mut Value, data: &Data) {
     }
 }
 
-/// Our clock, set by the API server's if it is far from it: the API server judges our certificates by its own.
-#[derive(Debug, Default)]
-struct Clock {
-    ahead: Duration,
-    behind: Duration,
-}
-
-impl Clock {
-    /// Takes in what the API server's clock said between two moments of ours.
-    fn compare(&mut self, at: Option<SystemTime>, before: SystemTime, after: SystemTime) {
-        let Some(at) = at else { return };
-        let ahead = before.duration_since(at).unwrap_or_default();
-        let behind = at.duration_since(after).unwrap_or_default();
-        let far = |apart: Duration| if apart > CLOCK_TOLERANCE { apart } else { Duration::ZERO };
-        let (ahead, behind) = (far(ahead), far(behind));
-        let is_far = |clock: &Self| clock.ahead + clock.behind > Duration::ZERO;
-        let was_far = is_far(self);
-        *self = Self { ahead, behind };
-        if is_far(self) && !was_far {
-            let seconds = (ahead + behind).as_secs();
-            let direction = if ahead > behind { "ahead of" } else { "behind" };
-            let code = codes::CLOCK_APART.id();
-            tracing::warn!(
-                code,
-                seconds,
-                "this machine's clock is {direction} the API server's, which is used"
-            );
-        }
-    }
-
-    fn of(&self, ours: SystemTime) -> SystemTime {
-        ours.checked_sub(self.ahead).unwrap_or(SystemTime::UNIX_EPOCH) + self.behind
-    }
-
-    fn now(&self) -> SystemTime {
-        self.of(SystemTime::now())
-    }
-}
-
-/// Who wins when something else sets the bundle as well: we, but ever more slowly.
-#[derive(Debug, Default)]
-struct Repairs {
-    /// The bundle that was last seen in place everywhere.
-    in_place: Option<String>,
-    /// Repairs in a row, and the moment of the last one.
-    last: Option<(u32, Instant)>,
-}
-
-/// What to do about a bundle that is not in place.
-enum Repair {
-    /// It never was: nobody overwrote it.
-    Ours,
-    /// Put it back.
-    Now,
-    /// Put it back later.
-    Hold(Duration),
-}
-
-impl Repairs {
-    fn seen(&mut self, bundle: String) {
-        self.in_place = Some(bundle);
-    }
-
-    fn overwritten(&mut self, bundle: &str, retry: Duration, most: Duration, forget: Duration) -> Repair {
-        if self.in_place.as_deref() != Some(bundle) {
-            return Repair::Ours;
-        }
-        let now = Instant::now();
-        let (count, wait) = match self.last {
-            Some((count, last)) if now < last + forget => {
-                let wait = most.min(retry.saturating_mul(1 << count.min(16)));
-                (count + 1, (last + wait).saturating_duration_since(now))
-            }
-            _ => (1, Duration::ZERO),
-        };
-        if !wait.is_zero() {
-            return Repair::Hold(wait + jitter(retry / 4));
-        }
-        self.last = Some((count, now));
-        Repair::Now
-    }
-}
-
-/// A wait that doubles with each failure, and differs between replicas.
-fn back_off(first: Duration, most: Duration, failures: u32) -> Duration {
-    let wait = most.min(first.saturating_mul(1 << failures.min(16)));
-    wait / 2 + jitter(wait / 2)
-}
-
-/// A random part of a duration.
-fn jitter(most: Duration) -> Duration {
-    // Randomly seeded, and not worth a generator of its own.
-    let random = RandomState::new().build_hasher().finish();
-    let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos(random.checked_rem(nanos).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -557,38 +469,5 @@ mod tests {
             put_data(&mut secret, &Data::from([("ca.crt".to_owned(), Secret::from("new"))]));
             assert_eq!(data_of(&secret)["ca.crt"].expose(), b"new");
         }
-    }
-
-    #[test]
-    fn the_api_servers_clock_counts_only_when_ours_is_far_from_it() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let second = Duration::from_secs(1);
-        for (at, expected) in [
-            (None, now),
-            (Some(now), now),
-            (Some(now - 20 * second), now),
-            (Some(now + 20 * second), now),
-            (Some(now - 1000 * second), now - 1000 * second),
-            (Some(now + 1000 * second), now + 1000 * second),
-        ] {
-            let mut clock = Clock::default();
-            clock.compare(at, now, now);
-            assert_eq!(clock.of(now), expected);
-            // And ours counts again once it is right.
-            clock.compare(Some(now), now, now);
-            assert_eq!(clock.of(now), now);
-        }
-    }
-
-    #[test]
-    fn a_wait_grows_and_ends_growing() {
-        let (first, most) = (Duration::from_millis(500), Duration::from_secs(60));
-        for (failures, at_least, at_most) in
-            [(0, 250, 500), (1, 500, 1000), (7, 30_000, 60_000), (99, 30_000, 60_000)]
-        {
-            let wait = back_off(first, most, failures).as_millis();
-            assert!((at_least..=at_most).contains(&wait), "{failures}: {wait}");
-        }
-        assert_eq!(jitter(Duration::ZERO), Duration::ZERO);
     }
 }

@@ -15,9 +15,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 pub mod authority;
 pub mod bundle;
+mod clock;
 pub mod files;
 mod keeper;
 mod lifetimes;
+mod pace;
 pub mod replica;
 pub mod state;
 mod validity;
