@@ -282,10 +282,7 @@ fn two_that_start_at_once_from_nothing_agree_on_one_authority() {
             replica.kill();
         }
         empty_the_secret(&release);
-        let entry = |n| json!({"op": "remove", "path": format!("/webhooks/{n}/clientConfig/caBundle")});
-        let patch = ["patch", "mutatingwebhookconfiguration", NAME, "--type=json", "--patch"];
-        let entries = json!([entry(0), entry(1)]).to_string();
-        cluster().kubectl(patch.into_iter().chain([entries.as_str()])).expect("back to nothing");
+        remove_the_bundles();
         for replica in &mut replicas {
             replica.start_again();
         }
@@ -324,6 +321,16 @@ fn eventually_twice(what: &str, mut answer: impl FnMut() -> Option<()>) {
 fn secret(release: &Release) -> Value {
     let found = cluster().get("secret", &release.namespace.name, &format!("{NAME}-ca"));
     found.expect("the chart's Secret")["data"].take()
+}
+
+fn remove_the_bundles() {
+    for (kind, entries) in [("mutatingwebhookconfiguration", 2), ("validatingwebhookconfiguration", 1)] {
+        let entry = |n| json!({"op": "remove", "path": format!("/webhooks/{n}/clientConfig/caBundle")});
+        let patch = Value::Array((0..entries).map(entry).collect()).to_string();
+        cluster()
+            .kubectl(["patch", kind, NAME, "--type=json", "--patch", &patch])
+            .expect("removing the bundles");
+    }
 }
 
 fn empty_the_secret(release: &Release) {

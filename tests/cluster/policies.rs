@@ -100,13 +100,23 @@ fn of_its_webhook_configurations_it_may_change_the_bundle_and_nothing_else() {
             let patch = patch.to_string();
             as_webhook(&release, &["patch", kind, NAME, kind_of_patch, "--patch", &patch])
         };
+        let relaxed = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": other_policy}]);
+        // A policy is in force a moment after it was made.
+        eventually("the policy is in force", || {
+            let patch = relaxed.to_string();
+            let ran = as_webhook(
+                &release,
+                &["patch", kind, NAME, "--type=json", "--patch", &patch, "--dry-run=server"],
+            );
+            (!ran.ok).then_some(())
+        });
         for entry in 0..entries {
             let path = format!("/webhooks/{entry}/clientConfig/caBundle");
             patch("--type=json", &json!([{"op": "add", "path": path, "value": bundle}]))
                 .expect("setting a bundle");
         }
         let mut changes = vec![
-            json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": other_policy}]),
+            relaxed,
             json!([{"op": "replace", "path": "/webhooks/0/clientConfig/service/path", "value": "/elsewhere"}]),
             json!([{"op": "replace", "path": "/webhooks/0/clientConfig/service/namespace", "value": "default"}]),
             json!([{"op": "add", "path": "/webhooks/0/rules/0/resources/-", "value": "secrets"}]),

@@ -24,19 +24,20 @@ pub struct Cluster {
     client: Client,
 }
 
-/// The running cluster.
+/// The running cluster, without what an earlier run has left.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::find)
+    CLUSTER.get_or_init(|| {
+        let cluster = Cluster::find();
+        cluster.sweep();
+        cluster
+    })
 }
 
 /// Webhook configurations and policies hold for the whole cluster: who installs something has it alone.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    static SWEPT: OnceLock<()> = OnceLock::new();
-    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    SWEPT.get_or_init(|| cluster().sweep());
-    guard
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cluster {
