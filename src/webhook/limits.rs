@@ -15,10 +15,6 @@ pub(super) const LARGE_BODIES: usize = 2;
 /// Largest request head. The API server's is 300 bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
-/// How much of a body is read at a time: two TLS records. Left to itself, the buffer of each connection grows to 400 KiB
-/// with the bodies that come, and stays that large.
-pub(super) const READ_AHEAD: usize = 32 * 1024;
-
 /// Time and concurrency limits. The defaults are for production; tests shorten them.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
