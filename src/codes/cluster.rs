@@ -58,7 +58,7 @@ super::codes! {
     }
     CONFIGURATION_MISSING = "ESC964" {
         title: "A webhook configuration does not exist",
-        cause: "The webhook puts its caBundle into a MutatingWebhookConfiguration and a ValidatingWebhookConfiguration of one name. One of them is not there, perhaps not yet. The webhook waits, unready if it has just started.",
+        cause: "The webhook puts its caBundle into a MutatingWebhookConfiguration and a ValidatingWebhookConfiguration of one name. One of them is not there, perhaps not yet. Without the first the webhook waits, unready if it has just started; without the second it goes on, and workloads are not checked.",
         fix: "Install the chart whole, or correct --webhook-configuration.",
         example: "kubectl get mutatingwebhookconfiguration,validatingwebhookconfiguration esc-injector",
     }

@@ -4,7 +4,12 @@
 //! [`Webhook::bind`] checks everything that can be wrong before the first connection; [`Webhook::run`] serves until
 //! it is told to stop, and then leaves without failing a request.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use tokio::{net::TcpListener, time::sleep};
 use tokio_rustls::TlsAcceptor;
@@ -236,9 +241,17 @@ async fn keep_certificate(
     }
 }
 
+/// Listens there. `[::]` stands for all addresses of this machine, those of IPv4 too.
 async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let failed = |source| BindError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = match TcpListener::bind(address).await {
+        // All addresses of a machine that has no IPv6.
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    let listener = listener.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

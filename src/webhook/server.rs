@@ -1,6 +1,6 @@
 //! The accept loop of a port: how many connections there are, and how they end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -29,6 +29,8 @@ pub(super) async fn serve(port: Port, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
+                // An IPv4 client as such, whichever socket it came in by.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let served = connection::serve(Arc::clone(&port), stream, peer);
                 connections.spawn(async move {
                     served.await;

@@ -288,6 +288,23 @@ async fn until_the_first_certificate_handshakes_fail_and_readyz_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pods_do_not_depend_on_the_configuration_that_only_advises() {
+    let api = ApiServer::start().await;
+    api.delete(&validating());
+    let replica = Replica::ready(&api, lasting()).await;
+    let root = api.secret()["ca.crt"].clone();
+    assert_eq!(api.bundles()[..2], [root.clone(), root.clone()]);
+    api.overwrite_bundle("", "somebody");
+    eventually(async || api.bundles()[..2] == [root.clone(), root.clone()]).await;
+    assert_eq!(metric(replica.health, OVERWRITTEN).await, 1);
+    // It is told all the same: nothing is in order.
+    assert!(metric_text(replica.health, STALE).await > 0.0);
+    api.create_configurations();
+    eventually(async || api.bundles() == [root.clone(), root.clone(), root.clone()]).await;
+    assert!(replica.shown(&root).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_server_refuses_is_said_with_its_code() {
     let api = ApiServer::start().await;
     for (method, path, status, expected) in [

@@ -254,6 +254,29 @@ fn flags_that_leave_it_without_certificates_are_refused_with_the_way_out() {
 }
 
 #[tokio::test]
+async fn a_socket_for_ipv6_answers_ipv4_too() {
+    let authority = Authority::new();
+    let volume = SecretVolume::new(&authority.issue());
+    let config = Config {
+        listen: "[::]:0".parse().unwrap(),
+        health_listen: "[::]:0".parse().unwrap(),
+        certificates: Certificates::Files(volume.files()),
+        cluster: None,
+        policy: policy(),
+        workload_checks: WorkloadChecks::default(),
+        limits: quick(),
+    };
+    // Also on a machine that has no IPv6 at all.
+    let webhook = Webhook::bind(config).await.unwrap();
+    let (admission, health) = (webhook.admission_addr(), webhook.health_addr());
+    let task = tokio::spawn(webhook.run(std::future::pending()));
+    let of_ipv4 = |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], address.port()));
+    assert_eq!(status(of_ipv4(health), "/readyz").await, 200);
+    dial(of_ipv4(admission), &authority.client(&[])).await.unwrap();
+    task.abort();
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind(ANY_PORT).unwrap();
     let pair = Authority::new().issue();

@@ -71,9 +71,35 @@ fn values_of_the_wrong_kind_are_refused() {
         "defaults: {timeout: 30}",
         "networkPolicy: {apiServerCidrs: [everywhere]}",
         "extraObjects: [{kind: ConfigMap}]",
+        "nameOverride: 'a: b'",
+        "fullnameOverride: '1e3'",
+        "image: {repository: 'ghcr.io/mine/esc-injector:1.0'}",
+        "agent: {image: {repository: 'mine:1.0'}}",
+        "nodeSelector: {kubernetes.io/os: windows}",
+        "certificates: {certManager: {issuerRef: {kind: ClusterIssuer}}}",
     ] {
         let message = refusal(values);
         assert!(message.contains("values don't meet the specifications"), "{values}: {message}");
+    }
+}
+
+/// Helm takes null for "without the default". Without it a template sees nothing, and nothing is 0 replicas, or a policy
+/// that only warns.
+#[test]
+#[ignore = "needs helm: tests/cluster/install"]
+fn a_value_that_is_null_is_refused_by_both_versions_of_helm() {
+    for helm in Helm::both() {
+        for (values, key) in [
+            ("replicas: null", "replicas"),
+            ("policies: {askedMustBeInjected: null}", "askedMustBeInjected"),
+            ("certificates: {mode: null}", "mode"),
+            ("excludedNamespaces: null", "excludedNamespaces"),
+            ("webhook: null", "webhook"),
+            ("log: {format: null}", "format"),
+        ] {
+            let message = helm.text(values).expect_err(values);
+            assert!(message.contains("missing propert") && message.contains(key), "{values}: {message}");
+        }
     }
 }
 
@@ -90,6 +116,12 @@ fn values_that_contradict_each_other_are_refused_in_plain_words() {
         ("autoscaling: {enabled: true, minReplicas: 9}", "minReplicas is greater"),
         ("webhook: {port: 8080}", "are the same"),
         ("metrics: {serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}", "enable one"),
+        ("priorityClass: {name: system-cluster-critical}", "priorityClass.create: false"),
+        ("labels: {team: a}\npodLabels: {team: b}", "labels and podLabels both have team"),
+        (
+            "labels: {team: a}\nmetrics: {podMonitor: {enabled: true, labels: {team: b}}}",
+            "labels and metrics.podMonitor.labels both have team",
+        ),
     ] {
         let message = refusal(values);
         assert!(message.contains(words), "{values}: {message}");
@@ -161,6 +193,29 @@ fn schema_paths(schema: &Value, place: &str, out: &mut Vec<String>) {
         schema_paths(property, &place, out);
         out.push(place);
     }
+}
+
+/// Places of values that may be null, or that the schema does not ask for.
+fn not_required(value: &Value, schema: &Value, place: &str, out: &mut Vec<String>) {
+    let required = schema["required"].as_array();
+    let is_required = |key: &str| required.is_some_and(|keys| keys.iter().any(|known| known == key));
+    for (key, value) in value.as_object().into_iter().flatten().filter(|_| schema["properties"].is_object()) {
+        let place = format!("{place}.{key}");
+        if !is_required(key) {
+            out.push(place.clone());
+        }
+        not_required(value, &schema["properties"][key], &place, out);
+    }
+}
+
+#[test]
+fn every_value_has_to_be_there_but_those_that_mean_something_without() {
+    let text = std::fs::read_to_string(root().join("charts/esc-injector/values.yaml")).unwrap();
+    let values = yaml::to_json(&yaml::parse(&text).unwrap()[0], Dialect::Kubernetes).unwrap();
+    let mut free = Vec::new();
+    not_required(&values, &schema(), "", &mut free);
+    free.retain(|place| !place.starts_with(".resources."));
+    assert_eq!(free, [".topologySpreadConstraints", ".global"]);
 }
 
 #[test]

@@ -37,8 +37,8 @@ fn values_become_flags() {
         ("allowedOnChangeUrls: ['http://a.example/']", &["allow-on-change-url=http://a.example/"]),
         ("workloadChecks: deny", &["workload-checks=deny"]),
         ("log: {level: debug, format: text}", &["log-level=debug", "log-format=text"]),
-        ("webhook: {port: 8443, healthPort: 9090}", &["listen=0.0.0.0:8443", "health-listen=0.0.0.0:9090"]),
-        ("webhook: {hostNetwork: true}", &["listen=0.0.0.0:10260", "health-listen=0.0.0.0:10261"]),
+        ("webhook: {port: 8443, healthPort: 9090}", &["listen=[::]:8443", "health-listen=[::]:9090"]),
+        ("webhook: {hostNetwork: true}", &["listen=[::]:10260", "health-listen=[::]:10261"]),
         ("defaults: {timeout: 30s, on-failure: start}", &["default=on-failure=start", "default=timeout=30s"]),
         ("defaults: {config: {env: {A: 'b,c'}}}", &[r#"default=config={"env":{"A":"b,c"}}"#]),
         (

@@ -35,7 +35,7 @@ clientConfig:
   {{- end }}
   service:
     name: {{ include "esc-injector.fullname" $context }}
-    namespace: {{ $context.Release.Namespace }}
+    namespace: {{ $context.Release.Namespace | quote }}
     port: 443
     path: {{ index . 1 }}
 {{- end -}}

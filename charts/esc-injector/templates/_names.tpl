@@ -5,23 +5,24 @@
 {{- end -}}
 
 {{/* At most 52 characters: "-asked-in-unlabelled-namespace" would be too long for nothing but labels, "-tls" for none. */}}
+{{/* Quoted where a name alone could be read as a number. A Service's name has no dots, as a release's may. */}}
 {{- define "esc-injector.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := include "esc-injector.name" . -}}
 {{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{/* What selects the webhook's pods. Never changes: a Deployment's selector can't. */}}
 {{- define "esc-injector.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "esc-injector.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "esc-injector.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "esc-injector.labels" -}}

@@ -3,7 +3,7 @@
 {{/* Not the selector's labels: the Service must not lead to the test. */}}
 {{- define "esc-injector.testLabels" -}}
 app.kubernetes.io/name: {{ include "esc-injector.name" . }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: test
 app.kubernetes.io/part-of: esc-injector
 app.kubernetes.io/managed-by: {{ .Release.Service }}

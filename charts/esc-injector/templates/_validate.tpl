@@ -28,6 +28,21 @@
 {{- if eq (include "esc-injector.port" .) (include "esc-injector.healthPort" .) -}}
 {{- fail "webhook.port and webhook.healthPort are the same" -}}
 {{- end -}}
+{{- $class := .Values.priorityClass -}}
+{{- if and $class.create (hasPrefix "system-" $class.name) -}}
+{{- fail (printf "priorityClass.name %s is one of Kubernetes' own: set priorityClass.create: false to use it" $class.name) -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z]" (include "esc-injector.fullname" .)) -}}
+{{- fail "a Service's name begins with a letter, and the release's does not: set fullnameOverride" -}}
+{{- end -}}
+{{- $others := dict "podLabels" .Values.podLabels "metrics.serviceMonitor.labels" .Values.metrics.serviceMonitor.labels "metrics.podMonitor.labels" .Values.metrics.podMonitor.labels -}}
+{{- range $where, $labels := $others -}}
+{{- range $key, $_ := $labels -}}
+{{- if hasKey $.Values.labels $key -}}
+{{- fail (printf "labels and %s both have %s: keep it in one" $where $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape everything twice: enable one" -}}
 {{- end -}}

@@ -44,13 +44,14 @@
 {{ printf "--%s=%s" (index . 0) (index . 1) | replace "$" "$$" | toJson }}
 {{- end -}}
 
-{{/* The flags of `esc-injector webhook`. What is empty is left to the program's own default. */}}
+{{/* The flags of `esc-injector webhook`. What is empty is left to the program's own default. [::] is IPv4 too, and all that
+     pods of a cluster with IPv6 alone can be reached by. */}}
 {{- define "esc-injector.arguments" -}}
 {{- $v := .Values -}}
 {{- $fullname := include "esc-injector.fullname" . -}}
 {{- $flags := list
-  (list "listen" (printf "0.0.0.0:%s" (include "esc-injector.port" .)))
-  (list "health-listen" (printf "0.0.0.0:%s" (include "esc-injector.healthPort" .)))
+  (list "listen" (printf "[::]:%s" (include "esc-injector.port" .)))
+  (list "health-listen" (printf "[::]:%s" (include "esc-injector.healthPort" .)))
   (list "kubernetes" "auto")
   (list "own-namespace" .Release.Namespace)
 -}}

@@ -87,6 +87,11 @@ impl Configuration {
         self.kind
     }
 
+    /// Whether none of its entries is ours: it is somebody else's, or was mangled.
+    pub fn has_no_entry(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Whether all of its entries carry this bundle.
     pub fn is_all(&self, bundle: &str) -> bool {
         self.entries.iter().all(|(_, found)| found == bundle)
@@ -135,7 +140,7 @@ fn last_manager(metadata: &Value) -> Option<String> {
     Some(name.chars().filter(|character| !character.is_control()).take(64).collect())
 }
 
-/// Both webhook configurations of one moment.
+/// The webhook configurations of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundles(pub Vec<Configuration>);
 
@@ -158,11 +163,6 @@ impl Bundles {
     /// Those that are to be changed for this bundle.
     pub fn without(&self, bundle: &str) -> impl Iterator<Item = &Configuration> {
         self.0.iter().filter(move |configuration| !configuration.is_all(bundle))
-    }
-
-    /// The kind that has none of our entries, if one hasn't: it is somebody else's, or was mangled.
-    pub fn without_entries(&self) -> Option<Kind> {
-        self.0.iter().find(|configuration| configuration.entries.is_empty()).map(Configuration::kind)
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
         let configuration = Configuration::parse(Kind::Mutating, &object(&Value::Null)).unwrap();
         let bundles = Bundles(vec![configuration.clone()]);
         assert_eq!(bundles.texts().collect::<Vec<_>>(), ["ours", ""]);
-        assert!(bundles.is_any_set() && !bundles.are_all("ours") && bundles.without_entries().is_none());
+        assert!(bundles.is_any_set() && !bundles.are_all("ours") && !configuration.has_no_entry());
         let entry = |name| json!({"name": name, "clientConfig": {"caBundle": STANDARD.encode("new")}});
         assert_eq!(
             configuration.with_bundle("new"),
@@ -206,7 +206,7 @@ mod tests {
         let mut foreign = object(&Value::Null);
         foreign["webhooks"] = json!([{"name": "somebody.elses.example", "clientConfig": {}}]);
         let foreign = Configuration::parse(Kind::Validating, &foreign).unwrap();
-        assert_eq!(Bundles(vec![foreign]).without_entries(), Some(Kind::Validating));
+        assert!(foreign.has_no_entry());
     }
 
     #[test]

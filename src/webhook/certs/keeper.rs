@@ -220,16 +220,12 @@ impl Keeper<'_> {
         let before = SystemTime::now();
         // Before the Secret: what is decided from the Secret then holds for configurations that are unchanged since,
         // and a replica that was slow can't put an older bundle over a newer one.
-        let configurations = self.configurations().await?;
+        let (bundles, absent) = self.configurations().await?;
         let (secret, at) = self.secret().await?;
         let after = SystemTime::now();
         self.clock.compare(at, before, after);
         let moment = Moment { before: self.clock.of(before), after: self.clock.of(after) };
         let state = State::parse(&data_of(&secret));
-        let (bundles, absent) = match configurations {
-            Ok(bundles) => (Some(bundles), None),
-            Err(absent) => (None, Some(absent)),
-        };
         let step = self.replica.look(&state, bundles.as_ref(), moment)?;
         self.show();
         if let Some(bundles) = bundles.as_ref().filter(|_| !self.part.is_done()) {
@@ -243,13 +239,10 @@ impl Keeper<'_> {
                 None => Ok(Round::Again),
             },
             Step::Wait(next) => {
-                if let Some(absent) = absent {
-                    return Err(absent);
-                }
-                if let State::Kept { trust, .. } = &state {
+                if let (State::Kept { trust, .. }, Some(_)) = (&state, bundles) {
                     self.repairs.seen(trust.bundle());
                 }
-                Ok(Round::Settled(next))
+                absent.map_or(Ok(Round::Settled(next)), Err)
             }
         }
     }
@@ -277,44 +270,34 @@ impl Keeper<'_> {
         }
     }
 
-    /// Both configurations, or why they are no use.
-    async fn configurations(&self) -> Result<Result<Bundles, Trouble>, ClusterError> {
-        let name = &self.own.configuration;
+    /// What there is to keep, and what is missing. Without the configuration for pods there is nothing: nobody calls
+    /// that matters. The one for workloads only advises, and without it the other goes on to be kept.
+    async fn configurations(&self) -> Result<(Option<Bundles>, Option<Trouble>), ClusterError> {
         let [mutating, validating] = Kind::ALL.map(|kind| self.configuration(kind));
-        let (mutating, validating) = tokio::try_join!(mutating, validating)?;
-        let missing = |kind: Kind| Trouble::ConfigurationMissing { kind: kind.name(), name: name.clone() };
-        let (Some(mutating), Some(validating)) = (mutating, validating) else {
-            // Both are of one chart; which one is missing is told by the first that is.
-            return Ok(Err(missing(self.first_missing().await?.unwrap_or(Kind::Mutating))));
-        };
-        let bundles = Bundles(vec![mutating, validating]);
-        Ok(match bundles.without_entries() {
-            Some(kind) => Err(Trouble::ConfigurationForeign {
-                kind: kind.name(),
-                name: name.clone(),
-                entries: kind.entries().join(", "),
-            }),
-            None => Ok(bundles),
+        Ok(match tokio::try_join!(mutating, validating)? {
+            (Ok(mutating), Ok(validating)) => (Some(Bundles(vec![mutating, validating])), None),
+            (Ok(mutating), Err(missing)) => (Some(Bundles(vec![mutating])), Some(missing)),
+            (Err(missing), _) => (None, Some(missing)),
         })
     }
 
-    async fn first_missing(&self) -> Result<Option<Kind>, ClusterError> {
-        for kind in Kind::ALL {
-            if self.configuration(kind).await?.is_none() {
-                return Ok(Some(kind));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn configuration(&self, kind: Kind) -> Result<Option<Configuration>, ClusterError> {
+    async fn configuration(&self, kind: Kind) -> Result<Result<Configuration, Trouble>, ClusterError> {
         let name = &self.own.configuration;
         let attempt = format!("reading {} {name}", kind.name());
-        match self.call(&attempt, Method::GET, &kind.path(name), "application/json", None).await {
-            Ok((object, _)) => Ok(Configuration::parse(kind, &object)),
-            Err(ClusterError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = match self.call(&attempt, Method::GET, &kind.path(name), "application/json", None).await {
+            Ok((object, _)) => Configuration::parse(kind, &object),
+            Err(ClusterError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let (kind_name, name) = (kind.name(), name.clone());
+        Ok(match found {
+            None => Err(Trouble::ConfigurationMissing { kind: kind_name, name }),
+            Some(found) if found.has_no_entry() => {
+                let entries = kind.entries().join(", ");
+                Err(Trouble::ConfigurationForeign { kind: kind_name, name, entries })
+            }
+            Some(found) => Ok(found),
+        })
     }
 
     fn secret_path(&self) -> String {

@@ -60,7 +60,7 @@ impl Replica {
         let (kubeconfig, token) = kubeconfig(namespace, account, files.path(), through);
         command.env_clear().env("KUBECONFIG", kubeconfig);
         let here = |text: &str| {
-            let text = text.replace("0.0.0.0:", &format!("{address}:"));
+            let text = text.replace("[::]:", &format!("{address}:"));
             mounts.iter().fold(text, |text, (inside, outside)| text.replace(inside, outside))
         };
         for argument in strings(&container["args"]) {
