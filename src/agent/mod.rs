@@ -11,6 +11,7 @@ pub mod failure;
 pub mod init;
 pub mod plan;
 pub mod publish;
+pub mod state;
 pub mod wrapper;
 
 pub use failure::{Failure, Kind};

@@ -16,7 +16,7 @@
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
-    io::Write,
+    io::{Read, Write},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -27,6 +27,8 @@ use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags},
     io::Errno,
 };
+
+use zeroize::Zeroizing;
 
 use crate::{esc::names::FileName, secret::Secret};
 
@@ -102,14 +104,64 @@ pub fn stage(path: &Path, entries: &[Entry]) -> Result<Staged, PublishError> {
     Ok(staged)
 }
 
+/// The name of the set that is published in the directory: another set, another name.
+pub fn current(path: &Path) -> Option<String> {
+    let name = std::fs::read_link(path.join(DATA)).ok()?.into_os_string().into_string().ok()?;
+    (is_set_name(name.as_bytes()) && path.join(&name).is_dir()).then_some(name)
+}
+
+/// Whether exactly these files are published in the directory: names, modes and contents.
+pub fn is_published(path: &Path, entries: &[Entry]) -> Result<bool, PublishError> {
+    let directory = Directory::open(path)?;
+    let Some(set) = directory.current()? else { return Ok(false) };
+    let root = directory.open_below(&set)?;
+    let linked = |entry: &Entry| {
+        let name = first_component(&entry.name);
+        directory.points_at(&name, Path::new(DATA).join(&name).as_os_str())
+    };
+    let fail = |errno| directory.error("comparing", &set, errno);
+    if count(root.as_fd()).map_err(fail)? != entries.len() || !entries.iter().all(linked) {
+        return Ok(false);
+    }
+    for entry in entries {
+        if !holds_entry(root.as_fd(), entry).map_err(fail)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes the former sets, which [`Staged::publish_beside`] leaves.
+pub fn tidy(path: &Path) -> Result<(), PublishError> {
+    let directory = Directory::open(path)?;
+    let current = directory.current()?;
+    directory.sweep(current.as_deref())
+}
+
 /// Whether a set with this file is published in the directory.
 pub fn holds(path: &Path, name: &str) -> bool {
     path.join(DATA).join(name).is_file()
 }
 
 impl Staged {
-    /// Makes the set the visible one, in one step, and removes the former.
-    pub fn publish(mut self) -> Result<(), PublishError> {
+    /// What [`current`] is going to tell.
+    pub fn name(&self) -> String {
+        // Made of dots and digits.
+        self.set.to_string_lossy().into_owned()
+    }
+
+    /// Where the set is.
+    pub fn path(&self) -> &Path {
+        &self.directory.path
+    }
+
+    /// Makes the set the visible one, in one step, and leaves the former beside it until [`tidy`] or the next
+    /// [`stage`]: a reader that is in the middle of it comes to its end.
+    pub fn publish_beside(mut self) -> Result<(), PublishError> {
+        self.switch()
+    }
+
+    fn switch(&mut self) -> Result<(), PublishError> {
         let directory = &self.directory;
         rustix::fs::renameat(&directory.fd, NEXT, &directory.fd, DATA)
             .map_err(|errno| directory.error("switching", DATA, errno))?;
@@ -118,6 +170,12 @@ impl Staged {
         if let Err(error) = self.directory.unlink_strangers(&self.names) {
             tracing::warn!("{error}");
         }
+        Ok(())
+    }
+
+    /// Makes the set the visible one, in one step, and removes the former.
+    pub fn publish(mut self) -> Result<(), PublishError> {
+        self.switch()?;
         if let Some(former) = &self.former
             && let Err(errno) = remove_tree(self.directory.fd.as_fd(), former)
         {
@@ -188,8 +246,7 @@ impl Directory {
             Err(errno) => return Err(self.error("reading", DATA, errno)),
         };
         // What it names is removed later: it must be one of ours, and not somewhere else.
-        let name = target.as_bytes().strip_prefix(b"..").unwrap_or_default();
-        if name.is_empty() || !name.iter().all(u8::is_ascii_digit) {
+        if !is_set_name(target.as_bytes()) {
             return Err(self.error("following", DATA, Errno::INVAL));
         }
         match rustix::fs::statat(&self.fd, &target, AtFlags::SYMLINK_NOFOLLOW) {
@@ -254,6 +311,52 @@ impl Directory {
         }
         Err(self.error("making", "..", Errno::EXIST))
     }
+}
+
+/// Dots and a time.
+fn is_set_name(name: &[u8]) -> bool {
+    name.strip_prefix(b"..").is_some_and(|stamp| !stamp.is_empty() && stamp.iter().all(u8::is_ascii_digit))
+}
+
+/// Files below a directory.
+fn count(directory: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut files = 0;
+    for (name, kind) in list(directory)? {
+        files += match kind {
+            FileType::Directory => {
+                count(rustix::fs::openat(directory, &name, DIRECTORY, Mode::empty())?.as_fd())?
+            }
+            _ => 1,
+        };
+    }
+    Ok(files)
+}
+
+/// Whether the file is there as it should be.
+fn holds_entry(root: BorrowedFd<'_>, entry: &Entry) -> Result<bool, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::openat(root, entry.name.as_str(), flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+        // Modes may shut us out of our own files; then they are written anew.
+        Err(Errno::ACCESS) => return Ok(false),
+        Err(errno) => return Err(errno),
+    };
+    let stat = rustix::fs::fstat(&file)?;
+    let same_mode = Mode::from_raw_mode(stat.st_mode) == Mode::from_raw_mode(entry.mode);
+    if !same_mode || u64::try_from(stat.st_size).ok() != u64::try_from(entry.content.len()).ok() {
+        return Ok(false);
+    }
+    let mut buffer = Zeroizing::new([0_u8; 8192]);
+    let mut rest = entry.content.expose();
+    while !rest.is_empty() {
+        let read = file.read(buffer.as_mut_slice()).map_err(|error| errno(&error))?;
+        match (buffer.get(..read), rest.split_at_checked(read)) {
+            (Some(found), Some((wanted, after))) if read > 0 && found == wanted => rest = after,
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 fn first_component(name: &FileName) -> OsString {
@@ -433,6 +536,47 @@ mod tests {
         drop(stage(dir.path(), &[entry("a", "2", 0o444), entry("b/c", "2", 0o444)]).unwrap());
         assert_eq!(raw(dir.path()), before);
         assert_eq!(visible(dir.path()), [("a".to_owned(), "1".to_owned())].into());
+    }
+
+    #[test]
+    fn a_set_left_beside_the_next_can_be_read_until_it_is_tidied() {
+        let dir = tempfile::tempdir().unwrap();
+        publish(dir.path(), &[entry("a", "1", 0o444), entry("b/c", "1", 0o444)]);
+        let former = current(dir.path()).unwrap();
+        let staged = stage(dir.path(), &[entry("a", "2", 0o444)]).unwrap();
+        let name = staged.name();
+        staged.publish_beside().unwrap();
+        assert_eq!(current(dir.path()), Some(name));
+        assert_eq!(fs::read_to_string(dir.path().join(&former).join("b/c")).unwrap(), "1");
+        assert_eq!(visible(dir.path()), [("a".to_owned(), "2".to_owned())].into());
+        tidy(dir.path()).unwrap();
+        assert!(!dir.path().join(former).exists());
+        assert_eq!(visible(dir.path()), [("a".to_owned(), "2".to_owned())].into());
+    }
+
+    #[test]
+    fn tells_a_published_set_from_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = "x".repeat(20_000);
+        let set = [entry("a", &large, 0o444), entry("b/c", "", 0o440)];
+        assert_eq!(is_published(dir.path(), &set), Ok(false));
+        publish(dir.path(), &set);
+        assert_eq!(is_published(dir.path(), &set), Ok(true));
+        let other_end = format!("{}y", &large[1..]);
+        for other in [
+            vec![],
+            vec![set[0].clone()],
+            vec![set[0].clone(), entry("b/c", "", 0o444)],
+            vec![set[0].clone(), entry("b/d", "", 0o440)],
+            vec![set[0].clone(), entry("b", "", 0o440)],
+            vec![set[0].clone(), entry("b/c", "1", 0o440)],
+            vec![entry("a", &other_end, 0o444), set[1].clone()],
+            vec![set[0].clone(), set[1].clone(), entry("d", "", 0o444)],
+        ] {
+            assert_eq!(is_published(dir.path(), &other), Ok(false), "{other:?}");
+        }
+        fs::remove_file(dir.path().join("a")).unwrap();
+        assert_eq!(is_published(dir.path(), &set), Ok(false), "without its link");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | ESC3xx | [`access`] | on call: the agent can't get to the environment |
 //! | ESC4xx | [`delivery`] | on call: the environment's values can't be delivered as asked |
 //! | ESC5xx | [`exec`] | on call: the wrapper can't start the application |
+//! | ESC6xx | [`refresh`] | on call: values can't be kept fresh, or the application can't be told |
 //! | ESC9xx | [`admission`] | the platform team: the admission itself |
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub mod annotations;
 pub mod delivery;
 pub mod exec;
 pub mod pod;
+pub mod refresh;
 
 /// A stable code with its explanation. Cheap to copy; equal when the ids are equal.
 #[derive(Clone, Copy)]
@@ -74,7 +76,7 @@ impl Eq for Code {}
 
 /// Every code, in order of its number.
 pub fn all() -> impl Iterator<Item = Code> {
-    [annotations::ALL, pod::ALL, access::ALL, delivery::ALL, exec::ALL, admission::ALL]
+    [annotations::ALL, pod::ALL, access::ALL, delivery::ALL, exec::ALL, refresh::ALL, admission::ALL]
         .into_iter()
         .flatten()
         .copied()

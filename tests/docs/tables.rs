@@ -67,6 +67,11 @@ const RANGES: &[(&str, &str, &str)] = &[
         "Starting the application",
         "In the log of the application's own container, for whoever is on call.",
     ),
+    (
+        "ESC6",
+        "Keeping the values fresh",
+        "In the log of the container `esc-agent`, for whoever is on call. The application goes on with the last good set.",
+    ),
     ("ESC9", "The webhook itself", "In the webhook's log and answers, for the platform team."),
 ];
 
