@@ -50,11 +50,22 @@ pub async fn init(plan: &Plan, options: &Options) -> Result<Report, Failure> {
     if let Some(directory) = &plan.binary_dir {
         binary::copy(&options.executable, Path::new(directory))?;
     }
-    match fetch(plan, reference).await {
+    match first_fetch(plan, reference).await {
         Ok(environment) => deliver(plan, &environment),
         Err(error) if error.is_outage() && plan.on_failure == OnFailure::Start => degrade(plan, &error),
         Err(error) => Err(error.into()),
     }
+}
+
+/// For as long as the plan gives.
+pub(super) async fn first_fetch(plan: &Plan, reference: &Reference) -> Result<Value, AccessError> {
+    // Blocked, the pod comes back by itself: kubelet restarts us, later each time. To start without the values is only
+    // right once the whole budget was spent on getting them.
+    let opens = match plan.on_failure {
+        OnFailure::Block => Repeat::WithCare,
+        OnFailure::Start => Repeat::Freely,
+    };
+    fetch(plan, reference, opens, &Budget::new(Duration::from_secs(plan.timeout_seconds))).await
 }
 
 /// Reads the plan as the webhook wrote it.
@@ -76,12 +87,12 @@ pub fn read_plan(text: &str) -> Result<Plan, Failure> {
     Plan::from_variable(text).map_err(fail)
 }
 
-fn unreadable(what: &str) -> Failure {
+pub(super) fn unreadable(what: &str) -> Failure {
     Failure::new(codes::PLAN, Kind::Configuration, format!("reading the plan: {what}"))
 }
 
 /// What the types of the plan can't say.
-fn check(plan: &Plan) -> Result<&Reference, Failure> {
+pub(super) fn check(plan: &Plan) -> Result<&Reference, Failure> {
     let contradiction = |what| Err(unreadable(what));
     if plan.views.is_empty() {
         return contradiction("it has no view");
@@ -104,18 +115,18 @@ fn check(plan: &Plan) -> Result<&Reference, Failure> {
     }
 }
 
-async fn fetch(plan: &Plan, reference: &Reference) -> Result<Value, AccessError> {
+pub(super) async fn fetch(
+    plan: &Plan,
+    reference: &Reference,
+    opens: Repeat,
+    budget: &Budget,
+) -> Result<Value, AccessError> {
     let settings = Settings {
         url: plan.api.url.clone(),
         ca: plan.api.ca.clone(),
         https_proxy: plan.api.https_proxy.clone(),
         no_proxy: plan.api.no_proxy.clone(),
-        // Blocked, the pod comes back by itself: kubelet restarts us, later each time. To start without the values is
-        // only right once the whole budget was spent on getting them.
-        opens: match plan.on_failure {
-            OnFailure::Block => Repeat::WithCare,
-            OnFailure::Start => Repeat::Freely,
-        },
+        opens,
     };
     let (credentials, how) = match &plan.auth {
         Auth::Exchange { organization, token_type, token_file } => (
@@ -130,19 +141,34 @@ async fn fetch(plan: &Plan, reference: &Reference) -> Result<Value, AccessError>
             (Credentials::Static { file: token_file.into() }, "using a static access token".to_owned())
         }
     };
-    let budget = Budget::new(Duration::from_secs(plan.timeout_seconds));
     let mut client = Client::new(&settings, credentials)?;
     let start = Instant::now();
-    client.authenticate(&budget).await?;
+    client.authenticate(budget).await?;
     tracing::info!(ms = milliseconds(start), "authenticated: {how}");
     let start = Instant::now();
-    let environment = client.fetch(reference, &budget).await?;
+    let environment = client.fetch(reference, budget).await?;
     tracing::info!(environment = %reference, ms = milliseconds(start), "opened");
     Ok(environment)
 }
 
 fn deliver(plan: &Plan, environment: &Value) -> Result<Report, Failure> {
     let start = Instant::now();
+    let rendered = render(plan, environment)?;
+    publish_all(&rendered.sets)?;
+    let Rendered { files, variables, .. } = rendered;
+    tracing::info!(files, variables, ms = milliseconds(start), "published");
+    Ok(Report { files, variables, degraded: None })
+}
+
+/// The directories of all views, with what is to be in them.
+pub(super) struct Rendered<'a> {
+    pub(super) sets: Vec<(&'a Path, Vec<Entry>)>,
+    pub(super) files: usize,
+    pub(super) variables: usize,
+}
+
+/// What the environment makes of the plan, or all that is wrong with it.
+pub(super) fn render<'a>(plan: &'a Plan, environment: &Value) -> Result<Rendered<'a>, Failure> {
     let mut problems = Vec::new();
     let mut contents = Vec::new();
     for view in &plan.views {
@@ -154,16 +180,13 @@ fn deliver(plan: &Plan, environment: &Value) -> Result<Report, Failure> {
     if !problems.is_empty() {
         return Err(refuse(problems));
     }
-    let mut report = Report { files: 0, variables: 0, degraded: None };
-    let mut sets = Vec::new();
+    let mut rendered = Rendered { sets: Vec::new(), files: 0, variables: 0 };
     for (view, content) in contents {
-        report.files += content.files.len();
-        report.variables += content.variables.len();
-        sets.extend(self::sets(view, content)?);
+        rendered.files += content.files.len();
+        rendered.variables += content.variables.len();
+        rendered.sets.extend(sets(view, content)?);
     }
-    publish_all(&sets)?;
-    tracing::info!(files = report.files, variables = report.variables, ms = milliseconds(start), "published");
-    Ok(report)
+    Ok(rendered)
 }
 
 /// All problems in one failure; what exists where a path ends goes to the log only.
@@ -216,7 +239,7 @@ fn sets(view: &View, content: Content) -> Result<Vec<(&Path, Vec<Entry>)>, Failu
 }
 
 /// The application starts without: each container's wrapper finds a mark that says so.
-fn degrade(plan: &Plan, error: &AccessError) -> Result<Report, Failure> {
+pub(super) fn degrade(plan: &Plan, error: &AccessError) -> Result<Report, Failure> {
     let code = error.code();
     let mut sets = Vec::new();
     for directory in plan.views.iter().filter_map(|view| view.env_dir.as_deref()).map(Path::new) {
@@ -251,6 +274,6 @@ fn publish_all(sets: &[(&Path, Vec<Entry>)]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn milliseconds(start: Instant) -> u64 {
+pub(super) fn milliseconds(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

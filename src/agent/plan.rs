@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod refresh;
+
+pub use refresh::{OnChange, Refresh, SignalName};
+
 use crate::esc::{
     names::{FileName, VariableName},
     path::Path,
@@ -38,6 +42,9 @@ pub struct Plan {
     pub binary_dir: Option<String>,
     /// Sets of files and variables, each with its own volumes. Never empty.
     pub views: Vec<View>,
+    /// Stay and keep them fresh; absent, the agent fetches once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
 }
 
 /// Where ESC is and how to get there.

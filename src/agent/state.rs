@@ -100,6 +100,16 @@ impl Moment {
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// From [`Moment::as_millis`].
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
     /// How long ago it was; zero if the clock was set back since.
     pub fn elapsed(self) -> Duration {
         Self::now().since(self)

@@ -207,9 +207,12 @@ impl Session {
 /// An answer to the end, or why there is none. 429 and 5xx are none: the budget went by over them.
 fn whole((result, attempts): (Result<Answer, Lost>, u32)) -> Result<Answer, Cause> {
     match result {
-        Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => Err(Cause::Throttled { attempts }),
+        Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+            Err(Cause::Throttled { attempts, asked: answer.retry_after })
+        }
         Ok(answer) if answer.status.is_server_error() => {
-            Err(Cause::Failing { status: answer.status.as_u16(), attempts, request_id: answer.request_id })
+            let (status, asked) = (answer.status.as_u16(), answer.retry_after);
+            Err(Cause::Failing { status, attempts, request_id: answer.request_id, asked })
         }
         Ok(answer) => Ok(answer),
         Err(Lost::Unanswered { why } | Lost::CutOff { why }) => Err(Cause::Unreachable { why, attempts }),

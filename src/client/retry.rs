@@ -47,6 +47,12 @@ impl Budget {
         Self { deadline: Instant::now() + total, reserve: RESERVE.min(total / 8) }
     }
 
+    /// For one attempt that may take this long, and no second one.
+    pub fn once(limit: Duration) -> Self {
+        let limit = limit.min(LONGEST);
+        Self { deadline: Instant::now() + limit, reserve: limit }
+    }
+
     /// What is left.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -119,7 +125,7 @@ fn delay(attempts: u32, retry_after: Option<Duration>, chance: f64) -> Duration 
 }
 
 /// A random number in `0.0..1.0`.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     let mut bytes = [0_u8; 4];
     // Without a source of randomness all pods wait the longest delay: herded, but correct.
     match SystemRandom::new().fill(&mut bytes) {
@@ -194,6 +200,7 @@ mod tests {
     #[test]
     fn a_used_up_budget_allows_no_pause() {
         assert_eq!(Budget::new(Duration::ZERO).pause(Duration::ZERO), None);
+        assert_eq!(Budget::once(Duration::from_secs(60)).pause(Duration::ZERO), None);
     }
 
     #[test]

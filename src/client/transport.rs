@@ -147,7 +147,7 @@ fn is_certificate_error(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The cause at the bottom. What lies above it repeats the URL, which may hold a session id.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<reqwest::Error>() {
         Some(error) if error.source().is_none() => "the connection failed".to_owned(),
         _ => sources(error).last().map(ToString::to_string).unwrap_or_default(),

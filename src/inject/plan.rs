@@ -127,6 +127,7 @@ fn agent_plan(
             files: request.files.clone(),
             variables: request.variables.clone(),
         }],
+        refresh: None,
     }
 }
 
