@@ -337,9 +337,8 @@ fn holds_entry(root: BorrowedFd<'_>, entry: &Entry) -> Result<bool, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = match rustix::fs::openat(root, entry.name.as_str(), flags, Mode::empty()) {
         Ok(file) => std::fs::File::from(file),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
         // Modes may shut us out of our own files; then they are written anew.
-        Err(Errno::ACCESS) => return Ok(false),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(false),
         Err(errno) => return Err(errno),
     };
     let stat = rustix::fs::fstat(&file)?;

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::digest;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -34,6 +35,9 @@ const MODE: Mode = Mode::from_raw_mode(0o600);
 /// The longest file that can be one of ours.
 const LONGEST: u64 = 256 * 1024;
 
+/// More switches in a row than there can be in the time of a few system calls.
+const LOOKS: usize = 4;
+
 /// Notifications that are remembered: more than any limit counts.
 const REMEMBERED: usize = 64;
 
@@ -45,8 +49,7 @@ pub struct Fingerprint(String);
 impl Fingerprint {
     /// Of the plan as the webhook wrote it.
     pub fn of(plan: &str) -> Self {
-        let digest = digest::digest(&digest::SHA256, plan.as_bytes());
-        Self(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(STANDARD.encode(digest::digest(&digest::SHA256, plan.as_bytes())))
     }
 }
 
@@ -190,7 +193,19 @@ impl Store {
 
     /// Whether a whole of this plan lies there.
     pub fn is_ready(&self, plan: &Plan, fingerprint: &Fingerprint) -> bool {
-        self.mark().is_some_and(|mark| mark.covers(fingerprint, &Sets::current(plan)))
+        let mut mark = self.mark();
+        // Sets may be switched between the two looks: then the mark is another one.
+        for _ in 0..LOOKS {
+            if mark.as_ref().is_some_and(|mark| mark.covers(fingerprint, &Sets::current(plan))) {
+                return true;
+            }
+            let now = self.mark();
+            if now == mark {
+                return false;
+            }
+            mark = now;
+        }
+        false
     }
 
     /// What an earlier run left; nothing if there was none, or if it can't be read.

@@ -59,11 +59,11 @@ pub struct Running<'a> {
 
 impl Pod {
     /// With a refresh each second of the plan.
-    pub fn refreshing(url: &str, on_change: Value) -> Self {
+    pub fn refreshing(url: &str, on_change: &Value) -> Self {
         let mut pod = Self::new(url).timeout(1);
         fs::create_dir(pod.path("state")).unwrap();
         pod.plan["refresh"] = json!({
-            "intervalSeconds": 1, "onChange": on_change, "restartSpreadSeconds": 0, "stateDir": pod.path("state"),
+            "intervalSeconds": 1, "onChange": on_change.clone(), "restartSpreadSeconds": 0, "stateDir": pod.path("state"),
         });
         pod
     }
@@ -188,7 +188,7 @@ fn set(pod: &Pod) -> [std::path::PathBuf; 2] {
 #[test]
 fn a_change_arrives_and_nothing_else_is_published() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     assert!(!pod.is_ready());
     let running = pod.quick_sidecar(20);
     running.wait_until_ready();
@@ -211,7 +211,7 @@ fn a_change_arrives_and_nothing_else_is_published() {
 #[test]
 fn the_last_good_set_outlives_any_outage() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     let running = pod.quick_sidecar(10);
     running.wait_until_ready();
     let first = set(&pod);
@@ -248,7 +248,7 @@ fn the_last_good_set_outlives_any_outage() {
 #[test]
 fn a_lasting_outage_is_told_once_and_asked_about_ever_less() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     let running = pod.quick_sidecar(10);
     running.wait_until_ready();
     live.set(Mood::Status(503, ""));
@@ -264,7 +264,7 @@ fn a_lasting_outage_is_told_once_and_asked_about_ever_less() {
 #[test]
 fn esc_is_left_alone_for_as_long_as_it_asks() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     let running = pod.quick_sidecar(10);
     running.wait_until_ready();
     live.set(Mood::Status(429, "retry-after: 1\r\n"));
@@ -279,7 +279,7 @@ fn esc_is_left_alone_for_as_long_as_it_asks() {
 #[test]
 fn a_restarted_sidecar_is_ready_at_once_while_esc_is_down() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let mut pod = Pod::refreshing(&live.url, none());
+    let mut pod = Pod::refreshing(&live.url, &none());
     pod.plan["binaryDir"] = json!(pod.path("bin"));
     let running = pod.sidecar();
     running.wait_until_ready();
@@ -299,7 +299,7 @@ fn a_restarted_sidecar_is_ready_at_once_while_esc_is_down() {
 #[test]
 fn what_a_crash_left_half_done_is_not_adopted() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     pod.sidecar().wait_until_ready();
     assert!(pod.is_ready());
     // As if the process had died between the switches of the two directories.
@@ -323,7 +323,7 @@ fn what_a_crash_left_half_done_is_not_adopted() {
 #[test]
 fn a_set_of_another_plan_is_not_adopted() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let mut pod = Pod::refreshing(&live.url, none());
+    let mut pod = Pod::refreshing(&live.url, &none());
     pod.sidecar().wait_until_ready();
     pod.view()["files"] = json!([{"name": "port", "path": "db.port"}]);
     assert!(!pod.is_ready());
@@ -337,7 +337,7 @@ fn a_set_of_another_plan_is_not_adopted() {
 #[test]
 fn the_first_fetch_fails_as_init_does() {
     let live = Live::start(Mood::Status(403, ""));
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     let outcome = pod.sidecar().end();
     assert_eq!(outcome.code, Some(77), "{}", outcome.stderr);
     assert!(outcome.termination.starts_with("[ESC309] "), "{}", outcome.termination);
@@ -351,7 +351,7 @@ fn the_first_fetch_fails_as_init_does() {
 #[test]
 fn an_application_that_started_without_gets_its_values_later() {
     let live = Live::start(Mood::Down);
-    let mut pod = Pod::refreshing(&live.url, none());
+    let mut pod = Pod::refreshing(&live.url, &none());
     pod.plan["onFailure"] = json!("start");
     let running = pod.quick_sidecar(20);
     running.wait_until_ready();
@@ -368,7 +368,7 @@ fn sigterm_at_any_moment_leaves_a_whole_set_and_success() {
     let live = Live::start(Mood::Flapping);
     let mut slowest = Duration::ZERO;
     for batch in 0_u64..5 {
-        let pods: Vec<_> = (0..10).map(|_| Pod::refreshing(&live.url, none())).collect();
+        let pods: Vec<_> = (0..10).map(|_| Pod::refreshing(&live.url, &none())).collect();
         let running: Vec<_> = pods.iter().map(Pod::sidecar).collect();
         for (number, running) in running.into_iter().enumerate() {
             // From the middle of the first fetch to the middle of the second refresh.
@@ -395,7 +395,7 @@ fn sigterm_at_any_moment_leaves_a_whole_set_and_success() {
 
 #[test]
 fn the_probe_needs_no_network_and_tells_why_not() {
-    let pod = Pod::refreshing("http://127.0.0.1:1", none());
+    let pod = Pod::refreshing("http://127.0.0.1:1", &none());
     assert!(!pod.is_ready());
     fs::write(pod.path("state/ready"), "{}").unwrap();
     assert!(!pod.is_ready());
@@ -408,7 +408,7 @@ fn the_probe_needs_no_network_and_tells_why_not() {
 #[test]
 fn state_that_can_not_be_kept_has_its_code() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     fs::remove_dir(pod.path("state")).unwrap();
     let outcome = pod.sidecar().end();
     assert_eq!(outcome.code, Some(78));
@@ -420,7 +420,7 @@ fn state_that_can_not_be_kept_has_its_code() {
 fn metrics_tell_how_fresh_the_values_are() {
     use std::io::{Read, Write};
     let live = Live::start(Mood::Values(values(1, "one")));
-    let mut pod = Pod::refreshing(&live.url, none());
+    let mut pod = Pod::refreshing(&live.url, &none());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     pod.plan["refresh"]["metricsPort"] = json!(port);
     let running = pod.quick_sidecar(20);
@@ -447,7 +447,7 @@ fn metrics_tell_how_fresh_the_values_are() {
     wait("staleness", || value("esc_agent_stale_seconds") > 0.0);
     crate::harness::assert_no_canary("the metrics", &scrape());
     // A second one in the same pod goes without, and says so.
-    let mut other = Pod::refreshing(&live.url, none());
+    let mut other = Pod::refreshing(&live.url, &none());
     live.set(Mood::Values(values(1, "one")));
     other.plan["refresh"]["metricsPort"] = json!(port);
     let without = other.sidecar();
@@ -468,15 +468,18 @@ fn weight(pid: Pid) -> (u64, usize) {
 /// Publishes at each refresh, so many times, and compares the weight before and after.
 fn stays_light(refreshes: usize) {
     let live = Live::start(Mood::Flapping);
-    let pod = Pod::refreshing(&live.url, none());
+    let pod = Pod::refreshing(&live.url, &none());
     let running = pod.quick_sidecar(1);
     running.wait_until_ready();
-    live.wait_for_more(refreshes / 5);
+    let wait_for = |refreshes: usize| {
+        let end = live.opens() + refreshes;
+        while live.opens() < end {
+            live.wait_for_more(10);
+        }
+    };
+    wait_for(refreshes / 5);
     let (before, files_before) = weight(running.pid());
-    let start = live.opens();
-    while live.opens() < start + refreshes {
-        live.wait_for_more(100);
-    }
+    wait_for(refreshes);
     let (after, files_after) = weight(running.pid());
     eprintln!("{refreshes} refreshes: RSS {before} ▶ {after} kB, open files {files_before} ▶ {files_after}");
     assert!(after < before + 2048, "RSS grew from {before} to {after} kB in {refreshes} refreshes");
@@ -513,7 +516,7 @@ fn read_whole(dir: &Path) -> Option<[String; 3]> {
 
 fn readers_see_whole_sets(refreshes: usize) {
     let live = Live::start(Mood::Flapping);
-    let mut pod = Pod::refreshing(&live.url, none());
+    let mut pod = Pod::refreshing(&live.url, &none());
     pod.view()["files"] = json!([
         {"name": "a", "path": "db.port"}, {"name": "deep/b", "path": "tls.ca"}, {"name": "tls/ca.crt", "path": "tls.ca"},
     ]);

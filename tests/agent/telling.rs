@@ -55,7 +55,7 @@ impl Application {
 #[test]
 fn a_post_follows_a_change_that_is_visible() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let mut pod = Pod::refreshing(&live.url, Value::Null);
+    let mut pod = Pod::refreshing(&live.url, &Value::Null);
     let application = Application::start(pod.path("files/tls/ca.crt"), &[]);
     pod.plan["refresh"]["onChange"] = json!({"kind": "post", "url": application.url});
     let running = pod.quick_sidecar(20);
@@ -80,7 +80,7 @@ fn a_post_follows_a_change_that_is_visible() {
 #[test]
 fn a_post_that_fails_is_tried_again_and_redirects_are_failures() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let mut pod = Pod::refreshing(&live.url, Value::Null);
+    let mut pod = Pod::refreshing(&live.url, &Value::Null);
     // Three for the first round, one more for the next.
     let application = Application::start(pod.path("files/tls/ca.crt"), &[500, 302, 503, 500]);
     pod.plan["refresh"]["onChange"] = json!({"kind": "post", "url": application.url});
@@ -98,7 +98,7 @@ fn a_post_that_fails_is_tried_again_and_redirects_are_failures() {
 #[test]
 fn a_change_that_a_crash_kept_from_being_told_is_told_by_the_next_run() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let mut pod = Pod::refreshing(&live.url, Value::Null);
+    let mut pod = Pod::refreshing(&live.url, &Value::Null);
     let application = Application::start(pod.path("files/tls/ca.crt"), &[500; 1000]);
     pod.plan["refresh"]["onChange"] = json!({"kind": "post", "url": application.url});
     let running = pod.quick_sidecar(20);
@@ -135,14 +135,14 @@ impl Shared {
         ]);
         let mut pause = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
         let mut line = String::new();
-        BufReader::new(pause.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(pause.stdout.take()?).read_line(&mut line).ok()?;
         if line != "ready\n" {
             let _ = pause.wait();
             eprintln!("SKIPPED {test}: new namespaces are not allowed here");
             return None;
         }
         let children = format!("/proc/{0}/task/{0}/children", pause.id());
-        let inner = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        let inner = fs::read_to_string(children).ok()?.trim().parse().ok()?;
         Some(Self { pause, inner })
     }
 
@@ -192,7 +192,7 @@ fn a_signal_reaches_the_process_by_name_and_the_main_process_without() {
     for process in [Some("webapp"), None] {
         let Some(shared) = Shared::new(test) else { return };
         let live = Live::start(Mood::Values(values(1, "one")));
-        let pod = Pod::refreshing(&live.url, signal(process));
+        let pod = Pod::refreshing(&live.url, &signal(process));
         let mut application = shared.application(&pod, "webapp");
         let running = pod.sidecar_by(shared.enter());
         running.wait_until_ready();
@@ -213,7 +213,7 @@ fn an_unclear_or_missing_target_is_refused_with_its_code() {
     for (process, code) in [("webapp", "ESC610"), ("nobody", "ESC609")] {
         let Some(shared) = Shared::new(test) else { return };
         let live = Live::start(Mood::Values(values(1, "one")));
-        let pod = Pod::refreshing(&live.url, signal(Some(process)));
+        let pod = Pod::refreshing(&live.url, &signal(Some(process)));
         let mut first = shared.application(&pod, "webapp");
         let second_pod = Pod::new(&live.url);
         let mut second = shared.application(&second_pod, "webapp");
@@ -236,7 +236,7 @@ fn without_a_shared_namespace_nobody_is_signalled() {
         return;
     }
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, signal(None));
+    let pod = Pod::refreshing(&live.url, &signal(None));
     let running = pod.sidecar_by(command);
     running.wait_until_ready();
     live.set(Mood::Values(values(1, "two")));
@@ -247,7 +247,7 @@ fn without_a_shared_namespace_nobody_is_signalled() {
 #[test]
 fn a_restart_ends_with_the_code_of_the_plan_and_not_again_soon() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let pod = Pod::refreshing(&live.url, json!({"kind": "restart", "exitCode": 42}));
+    let pod = Pod::refreshing(&live.url, &json!({"kind": "restart", "exitCode": 42}));
     let running = pod.sidecar();
     running.wait_until_ready();
     live.set(Mood::Values(values(1, "two")));
@@ -274,7 +274,7 @@ fn a_restart_ends_with_the_code_of_the_plan_and_not_again_soon() {
 #[test]
 fn a_restart_is_scattered_and_not_forgotten() {
     let live = Live::start(Mood::Values(values(1, "one")));
-    let mut pod = Pod::refreshing(&live.url, json!({"kind": "restart", "exitCode": 42}));
+    let mut pod = Pod::refreshing(&live.url, &json!({"kind": "restart", "exitCode": 42}));
     pod.plan["refresh"]["restartSpreadSeconds"] = json!(1_000_000);
     let running = pod.sidecar();
     running.wait_until_ready();
