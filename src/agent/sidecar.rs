@@ -14,8 +14,10 @@ use tokio::task::JoinSet;
 
 use super::{
     binary,
+    deliver::{self, Delivery},
     failure::Failure,
-    init::{self, Options, Rendered, milliseconds},
+    fetch::{self, FetchError},
+    init::{self, Options},
     metrics::{self, Metrics, Outcome, Telling},
     notify::{self, Poster},
     plan::{OnChange, OnFailure, Plan, Refresh},
@@ -23,9 +25,8 @@ use super::{
     state::{Fingerprint, Mark, Moment, Sets, State, Store},
 };
 use crate::{
-    client::{AccessError, Budget, Repeat, chance},
+    client::{Budget, Client, chance},
     codes::refresh as codes,
-    esc::reference::Reference,
 };
 
 pub mod pace;
@@ -34,8 +35,9 @@ mod trouble;
 use pace::Timing;
 use trouble::{Trouble, Troubles};
 
-/// The longest refresh. The first fetch has its own budget; nobody waits for this one.
-const FETCH: Duration = Duration::from_secs(60);
+/// The longest refresh: each request is made once, and no slower than the client's own limit allows two. The first
+/// fetch has the plan's budget; nobody waits for this one.
+const REFRESH: Duration = Duration::from_secs(120);
 
 /// All containers of the pod are to start anew: the sidecar ends with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,9 +99,13 @@ async fn after(wait: Option<Duration>) {
     }
 }
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 struct Sidecar<'a> {
     plan: &'a Plan,
-    reference: &'a Reference,
+    client: Client,
     refresh: &'a Refresh,
     fingerprint: &'a Fingerprint,
     timing: &'a Timing,
@@ -116,7 +122,7 @@ struct Sidecar<'a> {
 
 impl<'a> Sidecar<'a> {
     fn new(plan: &'a Plan, fingerprint: &'a Fingerprint, timing: &'a Timing) -> Result<Self, Failure> {
-        let reference = init::check(plan)?;
+        init::check(plan)?;
         let refresh = refresh(plan)?;
         let poster = match &refresh.on_change {
             OnChange::Post { url } => Some(Poster::new(url)?),
@@ -126,7 +132,7 @@ impl<'a> Sidecar<'a> {
         let state = store.state();
         Ok(Self {
             plan,
-            reference,
+            client: fetch::client(plan)?,
             refresh,
             fingerprint,
             timing,
@@ -151,15 +157,17 @@ impl<'a> Sidecar<'a> {
         if self.whole {
             return Ok(self.adopt());
         }
-        let outcome = match init::first_fetch(self.plan, self.reference).await {
-            Ok(environment) => init::render(self.plan, &environment),
+        let budget = Budget::new(Duration::from_secs(self.plan.timeout_seconds));
+        let start = Instant::now();
+        let environment = match fetch::fetch(self.plan, &mut self.client, &budget).await {
             Err(error) if error.is_outage() && self.plan.on_failure == OnFailure::Start => {
                 return self.start_without(&error);
             }
-            Err(error) => Err(error.into()),
+            result => result?,
         };
-        let rendered = outcome?;
-        self.put(&rendered, false)?;
+        let ms = milliseconds(start.elapsed());
+        tracing::info!(environments = self.plan.environments.len(), ms, "opened");
+        self.put(&deliver::render(self.plan, &environment)?, false)?;
         self.succeeded();
         Ok(self.timing.next(self.interval(), true, chance()))
     }
@@ -186,28 +194,25 @@ impl<'a> Sidecar<'a> {
         rest + self.timing.retry_first.min(self.interval()).mul_f64(chance())
     }
 
-    fn start_without(&mut self, error: &AccessError) -> Result<Duration, Failure> {
+    fn start_without(&mut self, error: &FetchError) -> Result<Duration, Failure> {
         init::degrade(self.plan, error)?;
         self.settle(Sets::current(self.plan))?;
         self.metrics.fetched(Outcome::Outage);
         self.state.stale_since.get_or_insert(Moment::now());
         self.save();
-        Ok(self.timing.after_outage(self.interval(), 1, error.asked(), chance()))
+        Ok(self.timing.after_outage(self.interval(), 1, self.client.asked_to_wait(), chance()))
     }
 
     /// One refresh. Returns how long to wait before the next.
     async fn look_again(&mut self) -> Duration {
-        let result = self.fetch().await;
-        match result.and_then(|rendered| {
-            let sets = rendered.sets.len();
-            self.put(&rendered, true).map(|changed| (changed, sets)).map_err(Trouble::volume)
-        }) {
-            Ok((changed, sets)) => {
+        let delivery = self.fetch().await;
+        match delivery.and_then(|delivery| self.put(&delivery, true).map_err(Trouble::volume)) {
+            Ok(changed) => {
                 if let Some(trouble) = self.troubles.over() {
                     let stale_seconds = self.state.last_success.map(|moment| moment.elapsed().as_secs());
                     tracing::info!(code = trouble.id(), stale_seconds, "the values are fresh again");
                 }
-                tracing::debug!(changed, sets, "looked again");
+                tracing::debug!(changed, "looked again");
                 self.succeeded();
                 self.schedule_telling();
                 self.timing.next(self.interval(), false, chance())
@@ -216,10 +221,9 @@ impl<'a> Sidecar<'a> {
         }
     }
 
-    async fn fetch(&self) -> Result<Rendered<'a>, Trouble> {
-        let environment =
-            init::fetch(self.plan, self.reference, Repeat::WithCare, &Budget::once(FETCH)).await?;
-        init::render(self.plan, &environment).map_err(Trouble::content)
+    async fn fetch(&mut self) -> Result<Delivery<'a>, Trouble> {
+        let environment = fetch::fetch(self.plan, &mut self.client, &Budget::once(REFRESH)).await?;
+        deliver::render(self.plan, &environment).map_err(Trouble::content)
     }
 
     fn succeeded(&mut self) {
@@ -233,7 +237,9 @@ impl<'a> Sidecar<'a> {
         let times = self.troubles.again(trouble.code);
         let interval = self.interval();
         let wait = match trouble.outcome {
-            Outcome::Outage => self.timing.after_outage(interval, times, trouble.asked, chance()),
+            Outcome::Outage => {
+                self.timing.after_outage(interval, times, self.client.asked_to_wait(), chance())
+            }
             Outcome::Refused => self.timing.after_refusal(interval, times, chance()),
             // It opened: the next look is as good as any.
             Outcome::Success | Outcome::Undeliverable => self.timing.next(interval, false, chance()),
@@ -243,7 +249,7 @@ impl<'a> Sidecar<'a> {
         self.state.stale_since.get_or_insert(now);
         self.save();
         let stale_seconds = self.state.last_success.map(|moment| now.since(moment).as_secs());
-        let (code, next_ms) = (trouble.code.id(), u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let (code, next_ms) = (trouble.code.id(), milliseconds(wait));
         if self.troubles.is_to_be_told() {
             tracing::warn!(
                 code,
@@ -262,10 +268,10 @@ impl<'a> Sidecar<'a> {
 
     /// Puts in place what is not there yet; tells whether there was such. All sets are written before the first is
     /// switched. Before the first set there is no application that a change could be told.
-    fn put(&mut self, rendered: &Rendered<'_>, is_change: bool) -> Result<bool, Failure> {
+    fn put(&mut self, delivery: &Delivery<'_>, is_change: bool) -> Result<bool, Failure> {
         let start = Instant::now();
         let mut staged: Vec<Staged> = Vec::new();
-        for (directory, entries) in &rendered.sets {
+        for (directory, entries) in &delivery.sets {
             if !publish::is_published(directory, entries)? {
                 staged.push(publish::stage(directory, entries)?);
             }
@@ -296,8 +302,9 @@ impl<'a> Sidecar<'a> {
         self.settle(next)?;
         self.state.last_publish = Some(Moment::now());
         self.metrics.published();
-        let Rendered { files, variables, .. } = rendered;
-        tracing::info!(files, variables, ms = milliseconds(start), "published");
+        let Delivery { files, variables, .. } = delivery;
+        let ms = milliseconds(start.elapsed());
+        tracing::info!(files, variables, ms, "published");
         Ok(true)
     }
 
@@ -396,10 +403,7 @@ impl<'a> Sidecar<'a> {
         };
         match result {
             Ok(how) => {
-                let ms = self
-                    .state
-                    .untold_since
-                    .map(|since| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+                let ms = self.state.untold_since.map(|since| milliseconds(since.elapsed()));
                 tracing::info!(after_ms = ms, "told the application of the change {how}");
                 self.metrics.told(Telling::Told);
                 self.state.told(Moment::now());

@@ -1,6 +1,6 @@
 //! Why the environment can't be had: what was attempted, on what, and what stood in the way.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf};
 
 use super::diagnostic::{self, Diagnostic};
 use crate::{
@@ -64,8 +64,6 @@ pub enum Cause {
     Throttled {
         /// How often it was tried.
         attempts: u32,
-        /// How long ESC asks to wait.
-        asked: Option<Duration>,
     },
     /// 5xx to the end.
     #[error("ESC answered {status} (tried {}{})", times(*attempts), request(request_id.as_deref()))]
@@ -76,8 +74,6 @@ pub enum Cause {
         attempts: u32,
         /// What ESC's support can find it by.
         request_id: Option<String>,
-        /// How long ESC asks to wait.
-        asked: Option<Duration>,
     },
     /// The certificate does not prove that it is ESC.
     #[error("the server's certificate is not trusted: {why}")]
@@ -165,14 +161,6 @@ impl AccessError {
             Cause::SessionGone => codes::SESSION_GONE,
             Cause::Malformed { .. } => codes::MALFORMED,
             Cause::TooLarge { .. } => codes::TOO_LARGE,
-        }
-    }
-
-    /// How long ESC asks to be left alone.
-    pub fn asked(&self) -> Option<Duration> {
-        match self.cause {
-            Cause::Throttled { asked, .. } | Cause::Failing { asked, .. } => asked,
-            _ => None,
         }
     }
 

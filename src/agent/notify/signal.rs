@@ -10,8 +10,8 @@ use rustix::{
 use super::{
     super::{
         failure::{Failure, Kind},
-        plan::SignalName,
         sidecar::pace::Telling,
+        signal::SignalName,
     },
     process::{self, NoTarget, Own, Process},
 };

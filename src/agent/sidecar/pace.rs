@@ -90,16 +90,10 @@ impl Timing {
     }
 
     /// After so many failures in a row of reaching ESC; what ESC asked for is a minimum.
-    pub fn after_outage(
-        &self,
-        interval: Duration,
-        failures: u32,
-        asked: Option<Duration>,
-        chance: f64,
-    ) -> Duration {
+    pub fn after_outage(&self, interval: Duration, failures: u32, asked: Duration, chance: f64) -> Duration {
         let doubled = doubled(self.retry_first, failures).min(self.retry_longest).min(interval);
         // Full jitter; ESC's wish comes before it, so that not all come at the end of it.
-        asked.unwrap_or_default() + doubled.mul_f64(chance)
+        asked + doubled.mul_f64(chance)
     }
 
     /// After so many refusals in a row.
@@ -140,8 +134,8 @@ mod tests {
             let interval = Duration::from_secs(seconds);
             prop_assert!(timing.next(interval, true, chance) >= interval);
             prop_assert!(timing.next(interval, false, chance) <= interval.mul_f64(1.1));
-            prop_assert!(timing.after_outage(interval, failures, None, chance) <= interval.min(timing.retry_longest));
-            prop_assert!(timing.after_outage(interval, failures, Some(interval), chance) >= interval);
+            prop_assert!(timing.after_outage(interval, failures, Duration::ZERO, chance) <= interval.min(timing.retry_longest));
+            prop_assert!(timing.after_outage(interval, failures, interval, chance) >= interval);
             let refused = timing.after_refusal(interval, failures, chance);
             prop_assert!(refused >= interval);
             prop_assert!(refused <= interval.max(timing.refused_longest) + interval.mul_f64(0.1));
@@ -151,7 +145,8 @@ mod tests {
     #[test]
     fn waits_grow() {
         let timing = Timing::default();
-        let outages: Vec<_> = (1..9).map(|n| timing.after_outage(INTERVAL, n, None, 1.0).as_secs()).collect();
+        let outages: Vec<_> =
+            (1..9).map(|n| timing.after_outage(INTERVAL, n, Duration::ZERO, 1.0).as_secs()).collect();
         assert_eq!(outages, [5, 10, 20, 40, 80, 160, 300, 300]);
         let minute = Duration::from_secs(60);
         let refusals: Vec<_> = (1..7).map(|n| timing.after_refusal(minute, n, 0.0).as_secs()).collect();

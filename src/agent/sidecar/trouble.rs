@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::{failure::Failure, metrics::Outcome};
-use crate::{
-    client::AccessError,
-    codes::{Code, refresh as codes},
-};
+use super::super::{failure::Failure, fetch::FetchError, metrics::Outcome};
+use crate::codes::{Code, refresh as codes};
 
 /// Why a refresh failed.
 #[derive(Debug)]
@@ -16,30 +13,28 @@ pub(super) struct Trouble {
     pub(super) outcome: Outcome,
     /// The cause, with its own code.
     pub(super) failure: Failure,
-    /// How long ESC asks to be left alone.
-    pub(super) asked: Option<Duration>,
 }
 
 impl Trouble {
     /// The values don't fit what the pod asks for.
     pub(super) fn content(failure: Failure) -> Self {
-        Self { code: codes::STALE_CONTENT, outcome: Outcome::Undeliverable, failure, asked: None }
+        Self { code: codes::STALE_CONTENT, outcome: Outcome::Undeliverable, failure }
     }
 
     /// They do, but can't be written.
     pub(super) fn volume(failure: Failure) -> Self {
-        Self { code: codes::STALE_VOLUME, outcome: Outcome::Undeliverable, failure, asked: None }
+        Self { code: codes::STALE_VOLUME, outcome: Outcome::Undeliverable, failure }
     }
 }
 
-impl From<AccessError> for Trouble {
-    fn from(error: AccessError) -> Self {
+impl From<FetchError> for Trouble {
+    fn from(error: FetchError) -> Self {
         let (code, outcome) = if error.is_outage() {
             (codes::STALE_OUTAGE, Outcome::Outage)
         } else {
             (codes::STALE_REFUSED, Outcome::Refused)
         };
-        Self { code, outcome, asked: error.asked(), failure: error.into() }
+        Self { code, outcome, failure: error.into() }
     }
 }
 
