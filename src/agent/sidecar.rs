@@ -295,6 +295,8 @@ impl<'a> Sidecar<'a> {
             self.state.changed(Moment::now());
             self.store.set_state(&self.state)?;
         }
+        // Should a switch fail, what lies there is no whole until a later one succeeds.
+        self.whole = false;
         for set in staged {
             set.publish_beside()?;
         }

@@ -20,17 +20,15 @@ pub enum Mood {
     Status(u16, &'static str),
     /// Closes without an answer.
     Down,
-}
-
-#[derive(Default)]
-struct Seen {
-    opens: Vec<Instant>,
-    agents: Vec<String>,
+    /// Announces more than it sends, in what is read of a session.
+    CutOff,
+    /// With these values, each answer later by this.
+    Slow(Duration, String),
 }
 
 struct Shared {
     mood: Mutex<Mood>,
-    seen: Mutex<Seen>,
+    opens: Mutex<Vec<Instant>>,
 }
 
 /// The server; its threads end with the test process.
@@ -51,7 +49,7 @@ impl Live {
     pub fn start(mood: Mood) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared { mood: Mutex::new(mood), seen: Mutex::default() });
+        let shared = Arc::new(Shared { mood: Mutex::new(mood), opens: Mutex::default() });
         let served = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -68,12 +66,12 @@ impl Live {
 
     /// Requests to open, answered or not.
     pub fn opens(&self) -> usize {
-        self.shared.seen.lock().unwrap().opens.len()
+        self.shared.opens.lock().unwrap().len()
     }
 
     /// From each open to the next.
     pub fn gaps(&self) -> Vec<Duration> {
-        self.shared.seen.lock().unwrap().opens.windows(2).map(|pair| pair[1] - pair[0]).collect()
+        self.shared.opens.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 
     /// Waits for so many opens more than there were.
@@ -113,20 +111,27 @@ fn serve(stream: &std::io::Result<TcpStream>, shared: &Shared) -> Option<()> {
     reader.read_exact(&mut body).ok()?;
     let is_open = head[0].starts_with("post") && head[0].contains("/open");
     let number = {
-        let mut seen = shared.seen.lock().unwrap();
+        let mut opens = shared.opens.lock().unwrap();
         if is_open {
-            seen.opens.push(Instant::now());
+            opens.push(Instant::now());
         }
-        seen.agents.extend(head.iter().find(|line| line.starts_with("user-agent:")).cloned());
-        seen.opens.len()
+        opens.len()
     };
     let mood = shared.mood.lock().unwrap().clone();
+    if let Mood::Slow(delay, _) = mood {
+        std::thread::sleep(delay);
+    }
     let (status, headers, body) = match mood {
         Mood::Down => return None,
+        Mood::CutOff if !is_open => {
+            let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"properties\":{";
+            let _ = (&mut &*stream).write_all(cut);
+            return None;
+        }
         Mood::Status(status, headers) => (status, headers, format!("{{\"message\":\"{SESSION}\"}}")),
-        Mood::Values(_) | Mood::Flapping if is_open => (200, "", opened()),
-        Mood::Values(values) => (200, "", values),
-        Mood::Flapping => (200, "", values(number, &number.to_string())),
+        Mood::Values(_) | Mood::Flapping | Mood::CutOff | Mood::Slow(..) if is_open => (200, "", opened()),
+        Mood::Values(values) | Mood::Slow(_, values) => (200, "", values),
+        Mood::Flapping | Mood::CutOff => (200, "", values(number, &number.to_string())),
     };
     let answer = format!("HTTP/1.1 {status} Live\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len());
     (&mut &*stream).write_all(answer.as_bytes()).ok()

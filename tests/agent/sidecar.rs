@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     harness::{BINARY, Outcome, Pod},
     live::{Live, Mood, values, wait},
+    volumes::Mount,
 };
 
 /// Milliseconds that a second of the plan lasts, in [`sidecar_process`].
@@ -115,6 +116,7 @@ impl Pod {
 
     pub fn state(&self) -> State {
         let text = fs::read_to_string(self.path("state/state.json")).unwrap();
+        crate::harness::assert_no_canary("the state", &text);
         serde_json::from_str(&text).unwrap()
     }
 
@@ -208,6 +210,25 @@ fn a_change_arrives_and_nothing_else_is_published() {
     assert!(pod.state().stale_since.is_none());
 }
 
+/// What goes wrong ▶ what the agent says of it, with the cause. docs/refresh.md shows this table.
+fn faults() -> Vec<(Mood, &'static str, &'static str)> {
+    vec![
+        (Mood::Down, "ESC601", "[ESC301]"),
+        (Mood::Status(403, ""), "ESC602", "[ESC309]"),
+        (Mood::CutOff, "ESC601", "[ESC301]"),
+        (Mood::Status(404, ""), "ESC602", "[ESC311]"),
+        (Mood::Status(503, ""), "ESC601", "[ESC303]"),
+        (Mood::Status(401, ""), "ESC602", "[ESC308]"),
+        (Mood::Status(500, ""), "ESC601", "[ESC303]"),
+        (Mood::Status(409, ""), "ESC602", "[ESC314]"),
+        (Mood::Status(429, "retry-after: 0\r\n"), "ESC601", "[ESC302]"),
+        (Mood::Status(302, "location: http://127.0.0.1:1/\r\n"), "ESC602", "[ESC316]"),
+        (Mood::Values("{\"properties\":{\"db\":{\"value\":{}}}}".to_owned()), "ESC603", "[ESC404]"),
+        (Mood::Values("<html>".to_owned()), "ESC602", "[ESC316]"),
+        (Mood::Status(200, "content-type: text/html\r\n"), "ESC602", "[ESC316]"),
+    ]
+}
+
 #[test]
 fn the_last_good_set_outlives_any_outage() {
     let live = Live::start(Mood::Values(values(1, "one")));
@@ -215,21 +236,17 @@ fn the_last_good_set_outlives_any_outage() {
     let running = pod.quick_sidecar(10);
     running.wait_until_ready();
     let first = set(&pod);
-    let moods = [
-        (Mood::Down, "ESC601"),
-        (Mood::Status(403, ""), "ESC602"),
-        (Mood::Status(503, ""), "ESC601"),
-        (Mood::Status(404, ""), "ESC602"),
-        (Mood::Status(429, "retry-after: 0\r\n"), "ESC601"),
-        (Mood::Status(401, ""), "ESC602"),
-        (Mood::Values("{\"properties\":{\"db\":{\"value\":{}}}}".to_owned()), "ESC603"),
-        (Mood::Values("<html>".to_owned()), "ESC602"),
-    ];
-    for (round, (mood, code)) in moods.into_iter().enumerate() {
+    for (round, (mood, code, cause)) in faults().into_iter().enumerate() {
         let before = pod.told(code);
         live.set(mood);
         live.wait_for_more(4);
         wait("a warning", || pod.told(code) > before);
+        let said = pod.said();
+        let last = said
+            .lines()
+            .rfind(|line| line.contains("\"WARN\"") && line.contains(&format!("\"code\":\"{code}\"")))
+            .unwrap();
+        assert!(last.contains(cause) && last.contains("the values in place stay"), "{cause} in {last}");
         assert_eq!(set(&pod), first, "{code} in round {round}");
         assert_eq!(pod.certificate(), "one");
         wait("the state", || pod.state().stale_since.is_some());
@@ -237,12 +254,36 @@ fn the_last_good_set_outlives_any_outage() {
         live.set(Mood::Values(values(1, "one")));
         wait("freshness", || pod.state().stale_since.is_none());
     }
-    live.set(Mood::Values(values(2, "two")));
+    // A wire without traces, an answer that takes its time: nothing that is worth a word.
+    live.set(Mood::Slow(
+        Duration::from_millis(50),
+        json!({"properties": {"db": {"value": {"password": {"value": "x"}, "port": {"value": 2}}},
+            "tls": {"value": {"ca": {"value": "two"}}}, "somethingNew": {"value": 1}}, "more": true})
+        .to_string(),
+    ));
     wait("the change", || pod.certificate() == "two");
     drop(running);
     let vanished = pod.said();
     let line = vanished.lines().find(|line| line.contains("\"code\":\"ESC603\"")).unwrap();
     assert!(line.contains("DB_PASSWORD") && line.contains("db.password"), "{line}");
+}
+
+#[test]
+fn a_full_volume_keeps_the_last_set_until_there_is_room() {
+    let live = Live::start(Mood::Values(values(1, "one")));
+    let pod = Pod::refreshing(&live.url, &none());
+    let test = "a_full_volume_keeps_the_last_set_until_there_is_room";
+    let Some(_mount) = Mount::new(test, pod.path("files"), "size=64k") else { return };
+    let running = pod.quick_sidecar(20);
+    running.wait_until_ready();
+    let first = set(&pod);
+    live.set(Mood::Values(values(2, &"x".repeat(100_000))));
+    wait("the warning", || pod.told("ESC604") > 0);
+    assert_eq!((set(&pod), pod.certificate().as_str()), (first, "one"), "neither files nor variables");
+    assert!(pod.is_ready() && pod.said().contains("[ESC410]"));
+    live.set(Mood::Values(values(2, "two")));
+    wait("the change", || pod.certificate() == "two");
+    drop(running);
 }
 
 #[test]
