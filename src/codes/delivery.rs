@@ -89,7 +89,7 @@ super::codes! {
         title: "The variable is empty, which kubelet takes for missing",
         cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which never starts a container whose variable is empty.",
         fix: "Declare the variable `optional` (it is then unset), give it a `default`, or correct the value.",
-        example: "esc.pulumi.com/config: |\n  env:\n    DEBUG: {path: debug, optional: true}",
+        example: "",
     }
     KUBELET_CARRIAGE_RETURN = "ESC417" {
         title: "The variable holds Windows line ends, which kubelet changes",
