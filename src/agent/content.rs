@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     envfile::{Origin, Variable},
-    plan::{FileEntry, VariableEntry, View},
+    kubelet::{self, Unwritable},
+    plan::{FileEntry, Source, VariableEntry, View},
     publish::Entry,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         path::{NotFound, Path},
         projection::{self, Projected, UnknownValue},
         render::{self, Format, RenderError},
-        value::Value,
+        value::{Kind, Value},
     },
     secret::Secret,
 };
@@ -34,6 +35,8 @@ pub struct Content {
     pub files: Vec<Entry>,
     /// Variables by name.
     pub variables: Vec<Variable>,
+    /// The text that kubelet reads them from, for a view that it serves.
+    pub kubelet: Option<Secret>,
 }
 
 /// Where a value goes.
@@ -72,6 +75,9 @@ pub enum Problem {
         /// The variable.
         name: VariableName,
     },
+    /// The value can't be read by kubelet.
+    #[error(transparent)]
+    Kubelet(#[from] Unwritable),
     /// ESC could not compute a projected value.
     #[error(transparent)]
     Unknown(#[from] UnknownValue),
@@ -103,6 +109,7 @@ impl Problem {
             }
             Self::Unwritable { .. } => codes::UNWRITABLE_VALUE,
             Self::Nul { .. } => codes::NUL,
+            Self::Kubelet(problem) => problem.reason.code(),
             Self::Names { .. } => codes::PROJECTED_NAMES,
             Self::Clash { .. } => codes::NAME_CLASH,
         }
@@ -136,7 +143,7 @@ struct Resolving<'a> {
 
 impl Resolving<'_> {
     fn project_variables(&mut self) {
-        if !self.view.projections.env() || self.view.env_dir.is_none() {
+        if !self.view.projections.env() || !self.view.wrapper {
             return;
         }
         let mut illegal = Vec::new();
@@ -159,7 +166,7 @@ impl Resolving<'_> {
                 illegal.push(key);
                 continue;
             };
-            if self.view.env_dir.is_some() {
+            if self.view.wrapper {
                 let Ok(variable) = key.parse() else {
                     illegal.push(key);
                     continue;
@@ -187,45 +194,72 @@ impl Resolving<'_> {
 
     fn file(&mut self, entry: &FileEntry) {
         let name = &entry.name;
-        let written = self.value(&entry.path, || Destination::File(name.clone())).and_then(|value| {
-            let format = entry.format.unwrap_or_else(|| Format::for_value(name.as_str(), &value));
-            let text = render::render(&value, format);
-            match entry.decode {
-                None => text,
-                Some(decode) => text.and_then(|text| render::decode(&text, decode)),
-            }
-            .map_err(|error| Problem::Unwritable { destination: Destination::File(name.clone()), error })
+        let Source::Path(path) = &entry.source else { return };
+        let destination = || Destination::File(name.clone());
+        let absence = Absence { optional: entry.optional, default: entry.default.as_deref() };
+        let written = self.text(path, destination, absence, |value| {
+            let format = entry.format.unwrap_or_else(|| Format::for_value(name.as_str(), value));
+            render::render(value, format)
         });
-        match written {
-            Ok(content) => {
+        let decoded = written.and_then(|text| match (text, entry.decode) {
+            (Some(text), Some(decode)) => render::decode(&text, decode)
+                .map(Some)
+                .map_err(|error| Problem::Unwritable { destination: destination(), error }),
+            (text, _) => Ok(text),
+        });
+        match decoded {
+            Ok(Some(content)) => {
                 let mode = entry.mode.unwrap_or(DEFAULT_MODE) & MODE_BITS;
                 self.files.insert(name.clone(), Entry { name: name.clone(), content, mode });
             }
+            // What a projection put there is not what the pod named.
+            Ok(None) => drop(self.files.remove(name)),
             Err(problem) => self.problems.push(problem),
         }
     }
 
     fn variable(&mut self, entry: &VariableEntry) {
         let name = &entry.name;
-        let written = self.value(&entry.path, || Destination::Variable(name.clone())).and_then(|value| {
-            // Without a file name there is no extension to go by: scalars as text, the rest as compact JSON.
-            let format = entry.format.unwrap_or_else(|| Format::for_value("", &value));
-            render::render(&value, format).map_err(|error| Problem::Unwritable {
-                destination: Destination::Variable(name.clone()),
-                error,
-            })
-        });
+        let absence = Absence { optional: entry.optional, default: entry.default.as_deref() };
+        let written = self.text(
+            &entry.path,
+            || Destination::Variable(name.clone()),
+            absence,
+            |value| {
+                // Without a file name there is no extension to go by: scalars as text, the rest as compact JSON.
+                let format = entry.format.unwrap_or_else(|| Format::for_value("", value));
+                render::render(value, format)
+            },
+        );
         match written {
-            Ok(value) => self.set(name.clone(), value, Origin::Explicit),
+            Ok(Some(value)) => self.set(name.clone(), value, Origin::Explicit),
+            Ok(None) => drop(self.variables.remove(name)),
             Err(problem) => self.problems.push(problem),
         }
     }
 
-    fn value(&self, path: &Path, destination: impl FnOnce() -> Destination) -> Result<Value, Problem> {
-        path.get(self.environment).map_err(|not_found| Problem::Missing {
-            destination: destination(),
-            not_found: Box::new(not_found),
-        })
+    /// The text of a property; none where there is none, and that is fine.
+    fn text(
+        &self,
+        path: &Path,
+        destination: impl Fn() -> Destination,
+        absence: Absence<'_>,
+        write: impl FnOnce(&Value) -> Result<Secret, RenderError>,
+    ) -> Result<Option<Secret>, Problem> {
+        let value = match path.get(self.environment) {
+            Ok(value) => value,
+            Err(not_found) => {
+                let missing =
+                    || Problem::Missing { destination: destination(), not_found: Box::new(not_found) };
+                return absence.fill().ok_or_else(missing);
+            }
+        };
+        if let (Kind::Null, Some(text)) = (&value.kind, absence.fill()) {
+            return Ok(text);
+        }
+        let text =
+            write(&value).map_err(|error| Problem::Unwritable { destination: destination(), error })?;
+        Ok(absence.fill().filter(|_| text.is_empty()).unwrap_or(Some(text)))
     }
 
     fn set(&mut self, name: VariableName, value: Secret, origin: Origin) {
@@ -237,13 +271,33 @@ impl Resolving<'_> {
 
     fn finish(mut self) -> Result<Content, Vec<Problem>> {
         self.problems.extend(clashes(self.files.keys()));
+        let variables: Vec<_> = self.variables.into_values().collect();
+        let kubelet = self.view.kubelet.then(|| kubelet::write(&variables)).transpose();
+        let kubelet = kubelet.unwrap_or_else(|unwritable| {
+            self.problems.extend(unwritable.into_iter().map(Problem::from));
+            None
+        });
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
-        Ok(Content {
-            files: self.files.into_values().collect(),
-            variables: self.variables.into_values().collect(),
-        })
+        Ok(Content { files: self.files.into_values().collect(), variables, kubelet })
+    }
+}
+
+/// What stands for a text that is not there.
+#[derive(Clone, Copy)]
+struct Absence<'a> {
+    optional: bool,
+    default: Option<&'a str>,
+}
+
+impl Absence<'_> {
+    /// The default, or nothing at all where that is fine; none where something has to be there.
+    fn fill(self) -> Option<Option<Secret>> {
+        match self.default {
+            Some(text) => Some(Some(Secret::from(text))),
+            None => self.optional.then_some(None),
+        }
     }
 }
 

@@ -19,6 +19,10 @@ pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// A host that does not take the connection in this time is not there.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a connection waits for the next request. Open and read follow each other at once; the next refresh is
+/// minutes away, and would find that the other side has closed the connection meanwhile.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// Longest attempt. Long enough for an environment whose providers are slow, short enough to leave room for a
 /// second attempt in the default budget of two minutes.
 const ATTEMPT: Duration = Duration::from_secs(55);
@@ -64,7 +68,8 @@ pub(super) fn client(endpoint: &Endpoint, route: Route<'_>) -> Result<Client, St
         .no_proxy()
         .http1_only()
         .tcp_nodelay(true)
-        .connect_timeout(CONNECT);
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE);
     if let Some(proxy) = route.https_proxy.filter(|_| !endpoint.is_loopback()) {
         // The text stays out of the error: it may hold a password.
         let proxy = Proxy::https(proxy).map_err(|_| "the proxy is no URL".to_owned())?;
@@ -147,7 +152,7 @@ fn is_certificate_error(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The cause at the bottom. What lies above it repeats the URL, which may hold a session id.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<reqwest::Error>() {
         Some(error) if error.source().is_none() => "the connection failed".to_owned(),
         _ => sources(error).last().map(ToString::to_string).unwrap_or_default(),

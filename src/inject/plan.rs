@@ -18,7 +18,7 @@ use super::{
     resources,
 };
 use crate::{
-    agent::plan::{Api, Auth, Plan, VERSION, View},
+    agent::plan::{Api, Auth, OrganizationToken, Plan, VERSION, View},
     codes::annotations as codes,
 };
 
@@ -107,9 +107,11 @@ fn agent_plan(
         },
         auth: match &origin.identity {
             Identity::Exchange { token_type, .. } => Auth::Exchange {
-                organization: origin.environment.organization().to_owned(),
                 token_type: token_type.clone(),
-                token_file,
+                tokens: vec![OrganizationToken {
+                    organization: origin.environment.organization().to_owned(),
+                    token_file,
+                }],
             },
             Identity::Secret(_) => Auth::Token { token_file },
         },
@@ -123,10 +125,13 @@ fn agent_plan(
             mount_path: request.mount_path.clone(),
             files_dir: has_files.then(|| names::files_dir(VIEW)),
             env_dir: has_binary.then(|| names::env_dir(VIEW)),
+            wrapper: has_binary,
+            kubelet: false,
             projections: request.projections,
             files: request.files.clone(),
             variables: request.variables.clone(),
         }],
+        refresh: None,
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     quantity::Quantity,
 };
 use crate::{
-    agent::plan::{FileEntry, OnFailure, Projections, VariableEntry},
+    agent::plan::{self, FileEntry, OnFailure, Projections, VariableEntry},
     codes::annotations as codes,
     esc::{names::FileName, pattern::Pattern, reference::Reference, token_type::TokenType},
 };
@@ -134,7 +134,13 @@ fn judge(layer: Layer, context: &Context<'_>, problems: &mut Vec<Problem>) -> (R
     let variables: Vec<_> = layer
         .variables
         .into_iter()
-        .map(|(name, variable)| VariableEntry { name, path: variable.path, format: variable.format })
+        .map(|(name, variable)| VariableEntry {
+            name,
+            path: variable.path,
+            format: variable.format,
+            optional: false,
+            default: None,
+        })
         .collect();
     let nothing_named = files.is_empty() && variables.is_empty() && !layer.names_unreadable;
     let projections =
@@ -220,7 +226,15 @@ fn files(files: BTreeMap<FileName, File>) -> (Vec<FileEntry>, Vec<Problem>) {
             let message = format!("`{name}` can't be a file while `{below}` makes it a directory");
             problems.push(Problem::invalid(codes::FILE_NAME, format!("file {name}"), message));
         }
-        entries.push(FileEntry { name, path, format: file.format, decode: file.decode, mode: file.mode });
+        entries.push(FileEntry {
+            name,
+            source: plan::Source::Path(path),
+            format: file.format,
+            decode: file.decode,
+            mode: file.mode,
+            optional: false,
+            default: None,
+        });
     }
     (entries, problems)
 }

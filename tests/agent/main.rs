@@ -17,5 +17,8 @@ mod exec;
 mod fault;
 mod faults;
 mod harness;
+mod live;
 mod local;
+mod sidecar;
+mod telling;
 mod volumes;
