@@ -12,6 +12,7 @@
 )]
 
 mod certificates;
+mod content;
 mod delivery;
 mod exec;
 mod fault;
