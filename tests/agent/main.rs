@@ -17,6 +17,7 @@ mod delivery;
 mod exec;
 mod fault;
 mod faults;
+mod golden;
 mod harness;
 mod local;
 mod volumes;
