@@ -16,7 +16,10 @@ use crate::{
         names::{FileName, VariableName},
         path::{NotFound, Path},
         projection::{self, Projected, UnknownValue},
-        render::{self, Format, RenderError},
+        render::{
+            self, Format, RenderError,
+            template::{Mistake, Root, TemplateError},
+        },
         value::{Kind, Value},
     },
     secret::Secret,
@@ -75,6 +78,14 @@ pub enum Problem {
         /// The variable.
         name: VariableName,
     },
+    /// The file's template has no text.
+    #[error("file {file}: {error}")]
+    Template {
+        /// The file.
+        file: FileName,
+        /// Why.
+        error: TemplateError,
+    },
     /// The value can't be read by kubelet.
     #[error(transparent)]
     Kubelet(#[from] Unwritable),
@@ -109,9 +120,28 @@ impl Problem {
             }
             Self::Unwritable { .. } => codes::UNWRITABLE_VALUE,
             Self::Nul { .. } => codes::NUL,
+            Self::Template { error, .. } => match error.mistake {
+                Mistake::Missing(_) => codes::MISSING_PATH,
+                Mistake::Unknown { .. } => codes::UNKNOWN_VALUE,
+                Mistake::Limit => codes::TEMPLATE_LIMIT,
+                Mistake::Syntax(_) | Mistake::Undefined | Mistake::Operation(_) => codes::TEMPLATE,
+            },
             Self::Kubelet(problem) => problem.reason.code(),
             Self::Names { .. } => codes::PROJECTED_NAMES,
             Self::Clash { .. } => codes::NAME_CLASH,
+        }
+    }
+}
+
+impl Problem {
+    /// The path that leads nowhere, if that is the problem.
+    pub fn not_found(&self) -> Option<&NotFound> {
+        match self {
+            Self::Missing { not_found, .. } => Some(not_found),
+            Self::Template { error: TemplateError { mistake: Mistake::Missing(not_found), .. }, .. } => {
+                Some(not_found)
+            }
+            _ => None,
         }
     }
 }
@@ -124,6 +154,7 @@ pub fn resolve(view: &View, environment: &Value) -> Result<Content, Vec<Problem>
         files: BTreeMap::new(),
         variables: BTreeMap::new(),
         problems: Vec::new(),
+        root: None,
     };
     // Later ones win: a projected file over a projected variable, as ESC has it, and explicit entries over both.
     resolving.project_variables();
@@ -139,6 +170,7 @@ struct Resolving<'a> {
     files: BTreeMap<FileName, Entry>,
     variables: BTreeMap<VariableName, Variable>,
     problems: Vec<Problem>,
+    root: Option<Root>,
 }
 
 impl Resolving<'_> {
@@ -194,13 +226,19 @@ impl Resolving<'_> {
 
     fn file(&mut self, entry: &FileEntry) {
         let name = &entry.name;
-        let Source::Path(path) = &entry.source else { return };
         let destination = || Destination::File(name.clone());
-        let absence = Absence { optional: entry.optional, default: entry.default.as_deref() };
-        let written = self.text(path, destination, absence, |value| {
-            let format = entry.format.unwrap_or_else(|| Format::for_value(name.as_str(), value));
-            render::render(value, format)
-        });
+        let absence = Absence::new(entry.optional, entry.default.as_deref());
+        let written = match &entry.source {
+            Source::Path(path) => self.text(path, destination, absence, |value| {
+                let format = entry.format.unwrap_or_else(|| Format::for_value(name.as_str(), value));
+                render::render(value, format)
+            }),
+            Source::Template(template) => self
+                .root()
+                .render(template)
+                .map(|text| absence.stand_in(text))
+                .map_err(|error| Problem::Template { file: name.clone(), error }),
+        };
         let decoded = written.and_then(|text| match (text, entry.decode) {
             (Some(text), Some(decode)) => render::decode(&text, decode)
                 .map(Some)
@@ -220,7 +258,7 @@ impl Resolving<'_> {
 
     fn variable(&mut self, entry: &VariableEntry) {
         let name = &entry.name;
-        let absence = Absence { optional: entry.optional, default: entry.default.as_deref() };
+        let absence = Absence::new(entry.optional, entry.default.as_deref());
         let written = self.text(
             &entry.path,
             || Destination::Variable(name.clone()),
@@ -248,18 +286,23 @@ impl Resolving<'_> {
     ) -> Result<Option<Secret>, Problem> {
         let value = match path.get(self.environment) {
             Ok(value) => value,
-            Err(not_found) => {
-                let missing =
-                    || Problem::Missing { destination: destination(), not_found: Box::new(not_found) };
-                return absence.fill().ok_or_else(missing);
+            Err(not_found) if absence == Absence::Refused => {
+                let destination = destination();
+                return Err(Problem::Missing { destination, not_found: Box::new(not_found) });
             }
+            Err(_) => return Ok(absence.fill()),
         };
-        if let (Kind::Null, Some(text)) = (&value.kind, absence.fill()) {
-            return Ok(text);
+        if value.kind == Kind::Null && absence != Absence::Refused {
+            return Ok(absence.fill());
         }
         let text =
             write(&value).map_err(|error| Problem::Unwritable { destination: destination(), error })?;
-        Ok(absence.fill().filter(|_| text.is_empty()).unwrap_or(Some(text)))
+        Ok(absence.stand_in(text))
+    }
+
+    /// The environment for templates: a copy, made for the first of them.
+    fn root(&mut self) -> &Root {
+        self.root.get_or_insert_with(|| Root::new(self.environment.clone()))
     }
 
     fn set(&mut self, name: VariableName, value: Secret, origin: Origin) {
@@ -284,20 +327,34 @@ impl Resolving<'_> {
     }
 }
 
-/// What stands for a text that is not there.
-#[derive(Clone, Copy)]
-struct Absence<'a> {
-    optional: bool,
-    default: Option<&'a str>,
+/// What becomes of a destination whose text is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absence<'a> {
+    /// It is refused; and an empty text is as good as any.
+    Refused,
+    /// It is left out.
+    LeftOut,
+    /// It gets this text.
+    Replaced(&'a str),
 }
 
-impl Absence<'_> {
-    /// The default, or nothing at all where that is fine; none where something has to be there.
-    fn fill(self) -> Option<Option<Secret>> {
-        match self.default {
-            Some(text) => Some(Some(Secret::from(text))),
-            None => self.optional.then_some(None),
+impl<'a> Absence<'a> {
+    fn new(optional: bool, default: Option<&'a str>) -> Self {
+        match default {
+            Some(text) => Self::Replaced(text),
+            None if optional => Self::LeftOut,
+            None => Self::Refused,
         }
+    }
+
+    /// What arrives in place of the text.
+    fn fill(self) -> Option<Secret> {
+        if let Self::Replaced(text) = self { Some(Secret::from(text)) } else { None }
+    }
+
+    /// What arrives for a text that is there, and may be empty.
+    fn stand_in(self, text: Secret) -> Option<Secret> {
+        if text.is_empty() && self != Self::Refused { self.fill() } else { Some(text) }
     }
 }
 

@@ -121,7 +121,7 @@ fn refuse(problems: Vec<Problem>) -> Failure {
         if told.contains(&problem) {
             continue;
         }
-        if let Problem::Missing { not_found, .. } = &problem {
+        if let Some(not_found) = problem.not_found() {
             tracing::warn!(
                 path = not_found.path,
                 at = not_found.resolved,

@@ -117,7 +117,7 @@ pub(super) fn exchanged(body: &[u8]) -> Option<Exchanged> {
 
 /// How long a token is used: not to its very end, since clocks differ and the server looks later than we do.
 pub(super) fn usable(lifetime: Duration) -> Duration {
-    lifetime - MARGIN.min(lifetime / 4)
+    lifetime.saturating_sub(MARGIN.min(lifetime / 4))
 }
 
 #[cfg(test)]

@@ -73,9 +73,24 @@ pub(super) fn client(endpoint: &Endpoint, route: Route<'_>) -> Result<Client, St
     if let Some(proxy) = route.https_proxy.filter(|_| !endpoint.is_loopback()) {
         // The text stays out of the error: it may hold a password.
         let proxy = Proxy::https(proxy).map_err(|_| "the proxy is no URL".to_owned())?;
-        builder = builder.proxy(proxy.no_proxy(route.no_proxy.and_then(NoProxy::from_string)));
+        let direct = direct(route.no_proxy, std::env::var(KUBERNETES_HOST).ok().as_deref());
+        builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&direct)));
     }
     builder.build().map_err(|error| format!("the HTTP client can't be set up: {}", innermost(&error)))
+}
+
+/// Where every container of a pod finds the API server's address.
+const KUBERNETES_HOST: &str = "KUBERNETES_SERVICE_HOST";
+
+/// The hosts that bypass the proxy: those that the operator lists, and those that only the cluster itself knows. In
+/// the words of the HTTP client, for which a domain is itself and all below it.
+fn direct(listed: Option<&str>, api_server: Option<&str>) -> String {
+    let listed = listed.unwrap_or_default().split(',').map(str::trim);
+    // Many write it so, and mean it.
+    let listed =
+        listed.map(|host| host.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(host));
+    let in_cluster = [Some("svc"), Some("cluster.local"), api_server].into_iter().flatten();
+    listed.chain(in_cluster).filter(|host| !host.is_empty()).collect::<Vec<_>>().join(",")
 }
 
 /// Sends a request and reads its whole answer, in the time that is left.
@@ -211,6 +226,21 @@ mod tests {
             [("r-1", true), ("", false), ("a b", false), ("<script>", false), (&"x".repeat(65), false)];
         for (id, shown) in cases {
             assert_eq!(is_request_id(id), shown, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_cluster_knows_bypasses_the_proxy() {
+        for (listed, api_server, expected) in [
+            (None, None, "svc,cluster.local"),
+            (Some(""), Some("10.96.0.1"), "svc,cluster.local,10.96.0.1"),
+            (
+                Some(" a.example , *.b.example,*,, 10.0.0.0/8"),
+                None,
+                "a.example,.b.example,*,10.0.0.0/8,svc,cluster.local",
+            ),
+        ] {
+            assert_eq!(direct(listed, api_server), expected);
         }
     }
 

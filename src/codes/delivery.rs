@@ -109,4 +109,16 @@ super::codes! {
         fix: "Deliver the value as a file.",
         example: "esc.pulumi.com/file.key.bin: keys.binary",
     }
+    TEMPLATE = "ESC420" {
+        title: "The template can't be rendered",
+        cause: "A file's template has a mistake in its syntax, uses a name, filter or function that does not exist, or does something with a value that its kind does not allow.",
+        fix: "Correct the template at the line that the message names. The environment is the variable `values`; what may be absent needs `is defined` or `default`.",
+        example: "",
+    }
+    TEMPLATE_LIMIT = "ESC421" {
+        title: "The template does too much",
+        cause: "A file's template loops too long, or makes more than 4 MiB of text. The limit keeps a mistake in a template from keeping the pod for ever.",
+        fix: "Loop over less, or deliver the values in several files.",
+        example: "",
+    }
 }

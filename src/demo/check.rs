@@ -10,7 +10,10 @@ use crate::{
     esc::{
         path::{NotFound, Path},
         projection::{self, UnknownValue},
-        render::{self, Format, RenderError},
+        render::{
+            self, Format, RenderError,
+            template::{Root, TemplateError},
+        },
         value::{Kind, Value},
     },
     secret::Secret,
@@ -55,6 +58,9 @@ pub enum CheckError {
     /// A value can't be written as asked.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// A template can't be rendered.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 /// Something that is to arrive, with its value.
@@ -146,22 +152,31 @@ fn expected(
     }
     for entry in &view.files {
         let absent = (entry.optional, entry.default.as_deref());
-        let Source::Path(path) = &entry.source else { continue };
-        let written = text(environment, path, absent, |value| {
-            let format = entry.format.unwrap_or_else(|| Format::for_value(entry.name.as_str(), value));
-            render::render(value, format)
-        })?;
+        let (written, origin) = match &entry.source {
+            Source::Path(path) => {
+                let written = text(environment, path, absent, |value| {
+                    let format =
+                        entry.format.unwrap_or_else(|| Format::for_value(entry.name.as_str(), value));
+                    render::render(value, format)
+                })?;
+                (written, path.to_string())
+            }
+            // Whatever it uses of the environment, it may be secret.
+            Source::Template(template) => {
+                let text = Root::new(environment.clone()).render(template)?;
+                let text = match (text.is_empty(), &entry.default) {
+                    (true, Some(default)) => Some(Secret::from(default.as_str())),
+                    (true, None) if entry.optional => None,
+                    _ => Some(text),
+                };
+                (text.map(|text| (text, true)), "a template".to_owned())
+            }
+        };
         let Some((mut value, is_secret)) = written else { continue };
         if let Some(decode) = entry.decode {
             value = render::decode(&value, decode)?;
         }
-        add(Expected {
-            name: entry.name.to_string(),
-            is_file: true,
-            origin: path.to_string(),
-            value,
-            is_secret,
-        });
+        add(Expected { name: entry.name.to_string(), is_file: true, origin, value, is_secret });
     }
     Ok(all.into_values().collect())
 }

@@ -12,10 +12,12 @@
 )]
 
 mod certificates;
+mod content;
 mod delivery;
 mod exec;
 mod fault;
 mod faults;
+mod golden;
 mod harness;
 mod live;
 mod local;
