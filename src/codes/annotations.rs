@@ -51,7 +51,7 @@ super::codes! {
     }
     ORPHAN = "ESC109" {
         title: "Modifier without a file",
-        cause: "A `format.`, `decode.` or `mode.` annotation names a file that no `file.` annotation asks for.",
+        cause: "A `format.`, `decode.` or `mode.` annotation names a file that no `file.` or `template.` annotation asks for.",
         fix: "Add the file, or correct the name so that both agree.",
         example: "esc.pulumi.com/file.keystore.p12: tls.p12\nesc.pulumi.com/decode.keystore.p12: base64",
     }
@@ -107,6 +107,12 @@ super::codes! {
         title: "No meaning on a namespace",
         cause: "A warning: `inject` and `status` speak of one pod, so as a default they are ignored.",
         fix: "Remove the annotation from the namespace; to inject every pod of it, set its label esc.pulumi.com/injection to `all`.",
+        example: "",
+    }
+    CONTRADICTION = "ESC119" {
+        title: "Settings that contradict each other",
+        cause: "Two settings can't hold together, or one means nothing without another: a template with a format, an entry that is optional and has a default, `on-change` without `refresh`.",
+        fix: "Drop one of the two, or add what the message names.",
         example: "",
     }
 }

@@ -12,17 +12,15 @@ use super::{
     pod::{Container, Pod},
     policy::Policy,
     problem::Problem,
-    receivers::{self, Placement},
+    receivers,
     references::{self, Delivered},
     request::Request,
+    views::{self, View},
 };
 use crate::{
     agent::{plan::OnFailure, wrapper::Wrapping},
     codes::pod as codes,
 };
-
-/// The only view that there is as long as entries can't name containers.
-pub const VIEW: usize = 0;
 
 /// What was found out.
 #[derive(Debug)]
@@ -38,16 +36,30 @@ pub struct Fit<'a> {
 /// What the injection looks like, whatever it gets its values from.
 #[derive(Debug)]
 pub struct Shape<'a> {
-    /// Who receives, and where the agent stands.
-    pub placement: Placement<'a>,
+    /// How many of the pod's own init containers start before the agent.
+    pub position: usize,
     /// As whom the agent runs.
     pub owner: Owner,
+    /// Who gets what; a view's place is its number.
+    pub views: Vec<Fitted<'a>>,
     /// What each receiver gets.
     pub receivers: Vec<Receiver>,
-    /// Whether there may be files.
-    pub has_files: bool,
-    /// Whether a command is wrapped, which takes the binary and variables.
-    pub has_binary: bool,
+}
+
+/// A view and how its variables are read.
+#[derive(Debug)]
+pub struct Fitted<'a> {
+    /// The view.
+    pub view: View<'a>,
+    /// Whether a command of it is wrapped, which takes the binary and variables.
+    pub wrapper: bool,
+}
+
+impl Shape<'_> {
+    /// Whether a command is wrapped, which takes the binary.
+    pub fn has_binary(&self) -> bool {
+        self.views.iter().any(|fitted| fitted.wrapper)
+    }
 }
 
 /// What one container gets.
@@ -65,29 +77,36 @@ pub struct Receiver {
 pub fn fit<'a>(pod: &'a Pod<'a>, request: &Request, policy: &Policy, earlier: Option<&Earlier>) -> Fit<'a> {
     let (placement, mut problems, mut warnings) = receivers::place(pod, request, policy, earlier);
     problems.extend(taken_names(pod));
-    let owner = owner::decide(pod, &placement.receivers, request, policy)
+    let views = views::group(&placement.receivers, request);
+    let owner = owner::decide(pod, &views, policy)
         .map_err(|refusals| problems.extend(refusals))
         .unwrap_or(Owner::Inherited);
-    let has_files = !request.files.is_empty() || request.projections.files();
     let mut receivers = Vec::new();
-    for container in &placement.receivers {
-        let command = wrapped_command(container, request, &mut problems, &mut warnings);
-        let planned = mounts::of_receiver(request, has_files, command.is_some(), VIEW);
-        problems.extend(mounts::conflicts(container, &planned));
-        receivers.push(Receiver {
-            name: container.name.to_owned(),
-            mounts: planned.iter().map(mounts::Planned::to_json).collect(),
-            command,
-        });
+    let mut fitted = Vec::new();
+    for (number, view) in views.into_iter().enumerate() {
+        let mut wrapper = false;
+        for container in &view.containers {
+            let command = wrapped_command(container, &view, request, &mut problems, &mut warnings);
+            let planned =
+                mounts::of_receiver(&request.mount_path, view.has_files(), command.is_some(), number);
+            problems.extend(mounts::conflicts(container, &planned));
+            wrapper |= command.is_some();
+            receivers.push(Receiver {
+                name: container.name.to_owned(),
+                mounts: planned.iter().map(mounts::Planned::to_json).collect(),
+                command,
+            });
+        }
+        fitted.push(Fitted { view, wrapper });
     }
-    let has_binary = receivers.iter().any(|receiver| receiver.command.is_some());
     if pod.never_restarts && request.on_failure == OnFailure::Block {
         warnings.push(format!(
             "[{}] restartPolicy is Never: if ESC can't be reached within the timeout, the pod fails for good",
             codes::NEVER_RESTARTS
         ));
     }
-    Fit { shape: Shape { placement, owner, receivers, has_files, has_binary }, problems, warnings }
+    let shape = Shape { position: placement.position, owner, views: fitted, receivers };
+    Fit { shape, problems, warnings }
 }
 
 /// Names of ours that something else in the pod has.
@@ -112,17 +131,18 @@ fn taken_names(pod: &Pod<'_>) -> Vec<Problem> {
 /// The command that starts the container's own through the wrapper; none where no variables are delivered to it.
 fn wrapped_command(
     container: &Container<'_>,
+    view: &View<'_>,
     request: &Request,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
 ) -> Option<Vec<String>> {
-    let needs_variables = !request.variables.is_empty() || request.projections.env();
-    if !needs_variables && !request.projections.files() {
+    let needs_variables = view.needs_variables();
+    if !needs_variables && !view.projections.files() {
         return None;
     }
     let name = container.name;
     let own: BTreeSet<&str> = container.env.iter().map(|(name, _)| *name).collect();
-    for entry in &request.variables {
+    for entry in &view.variables {
         if own.contains(entry.name.as_str()) {
             let message = format!(
                 "container `{name}` sets it in its own env; remove one of the two, or leave the container out with esc.pulumi.com/containers"
@@ -151,9 +171,9 @@ fn wrapped_command(
         // The files of a projection arrive all the same; only the variables with their paths need a wrapper.
         (None, None) => return None,
     };
-    let projects = request.projections.env() || request.projections.files();
+    let projects = view.projections.env() || view.projections.files();
     let delivered = Delivered {
-        named: request.variables.iter().map(|entry| entry.name.as_str()).collect(),
+        named: view.variables.iter().map(|entry| entry.name.as_str()).collect(),
         any_other: projects,
     };
     let expansions = references::expansions(container, &command, &delivered);

@@ -220,8 +220,8 @@ const fn planned(key: &'static str, value: &'static str, meaning: &'static str) 
 pub const DOCS: &[Doc] = &[
     doc(
         "environment",
-        "`organization/project/environment[@version]`",
-        "The ESC environment to open. With nothing else said, its own `environmentVariables` and `files` are delivered.",
+        "`organization/project/environment[@version]`, several separated by commas",
+        "The ESC environment to open; of several, the later lie over the earlier. With nothing else said, its own `environmentVariables` and `files` are delivered.",
     ),
     doc("inject", "`\"true\"`, `\"false\"`", "Ask with the namespace's defaults alone; opt out."),
     doc("env.<VAR>", "property path", "Environment variable. An object or array arrives as compact JSON."),
@@ -230,7 +230,11 @@ pub const DOCS: &[Doc] = &[
         "property path, or `.` for the whole environment",
         "File below `mount-path`. No newline is added.",
     ),
-    planned("template.<name>", "template text", "File from a template."),
+    doc(
+        "template.<name>",
+        "template text",
+        "File from a template in which `values` is the whole environment: `{{ values.db.url }}`.",
+    ),
     doc(
         "format.<name>",
         "`raw`, `json`, `yaml`, `dotenv`, `properties` [objects and arrays by the name's extension, else json; scalars raw]",

@@ -19,6 +19,7 @@ mod layer;
 mod mounts;
 pub mod names;
 mod namespace;
+mod origin;
 mod ours;
 mod owner;
 mod patch;
@@ -33,6 +34,7 @@ pub mod references;
 mod request;
 mod resources;
 mod values;
+mod views;
 
 pub use namespace::Namespace;
 use pod::{Malformed, Pod};

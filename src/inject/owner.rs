@@ -1,12 +1,14 @@
 //! As whom the agent runs, and with it who owns the files (interface: "Who owns the files").
 
+use std::collections::BTreeMap;
+
 use super::{
     pod::{Container, Pod},
     policy::Policy,
     problem::Problem,
-    request::Request,
+    views::View,
 };
-use crate::codes::pod as codes;
+use crate::{agent::plan::FileEntry, codes::pod as codes, esc::names::FileName};
 
 /// The agent's uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,35 +22,32 @@ pub enum Owner {
 }
 
 /// Decides as whom the agent runs.
-pub fn decide(
-    pod: &Pod<'_>,
-    receivers: &[&Container<'_>],
-    request: &Request,
-    policy: &Policy,
-) -> Result<Owner, Vec<Problem>> {
+pub fn decide(pod: &Pod<'_>, views: &[View<'_>], policy: &Policy) -> Result<Owner, Vec<Problem>> {
     let usual = match (pod.run_as_user, policy.agent_user) {
         (Some(uid), _) if uid != 0 => Owner::Inherited,
         (_, Some(uid)) => Owner::Agent(uid),
         (_, None) => Owner::Inherited,
     };
     // Everybody may read most files; the group may where the volume belongs to fsGroup.
-    let narrow: Vec<_> = request
-        .files
-        .iter()
-        .filter_map(|file| file.mode.map(|mode| (&file.name, mode)))
-        .filter(|(_, mode)| mode & 0o004 == 0 && !(pod.fs_group.is_some() && mode & 0o040 != 0))
-        .collect();
-    // Without receivers something else is wrong, and said.
-    if narrow.is_empty() || receivers.is_empty() {
+    let is_narrow = |file: &FileEntry| {
+        let narrow = |mode: u32| mode & 0o004 == 0 && !(pod.fs_group.is_some() && mode & 0o040 != 0);
+        file.mode.is_some_and(narrow)
+    };
+    let mut narrow: BTreeMap<&FileName, u32> = BTreeMap::new();
+    let mut readers: Vec<&Container<'_>> = Vec::new();
+    for view in views {
+        let mut files = view.files.iter().filter(|file| is_narrow(file)).peekable();
+        if files.peek().is_some() {
+            readers.extend(&view.containers);
+        }
+        narrow.extend(files.filter_map(|file| Some((&file.name, file.mode?))));
+    }
+    if narrow.is_empty() {
         return Ok(usual);
     }
-    let mut uids = receivers.iter().map(|container| container.run_as_user.or(pod.run_as_user));
-    let first = uids.next().flatten().filter(|uid| *uid != 0);
-    match first {
-        Some(uid) if uids.all(|other| other == Some(uid)) => {
-            Ok(if pod.run_as_user == Some(uid) { Owner::Inherited } else { Owner::Receivers(uid) })
-        }
-        _ => Err(narrow
+    match common_uid(pod, &readers) {
+        Some(uid) => Ok(if pod.run_as_user == Some(uid) { Owner::Inherited } else { Owner::Receivers(uid) }),
+        None => Err(narrow
             .into_iter()
             .map(|(name, mode)| {
                 let fs_group = if mode & 0o040 == 0 { "" } else { "set the pod's securityContext.fsGroup, or " };
@@ -60,4 +59,11 @@ pub fn decide(
             })
             .collect()),
     }
+}
+
+/// The uid above 0 that all of them are known to run as.
+fn common_uid(pod: &Pod<'_>, containers: &[&Container<'_>]) -> Option<i64> {
+    let mut uids = containers.iter().map(|container| container.run_as_user.or(pod.run_as_user));
+    let first = uids.next().flatten().filter(|uid| *uid != 0)?;
+    uids.all(|other| other == Some(first)).then_some(first)
 }

@@ -1,20 +1,22 @@
 //! Request ▶ [`Injection`]: everything that is to stand in the pod, and nothing of how it gets there.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{
-    fit::{Receiver, Shape, VIEW},
+    fit::{Fitted, Receiver, Shape},
     layer::TokenSecret,
     names::{
         self, API_TOKEN_PATH, BINARY_DIR, BINARY_VOLUME, NO_TOKEN_VOLUME, TOKEN_DIR, TOKEN_FILE, TOKEN_VOLUME,
     },
+    origin::{Identity, Origin, ProjectedToken},
     owner::Owner,
     pod::Pod,
     policy::Policy,
     problem::Problem,
     quantity::Quantity,
-    receivers::Placement,
-    request::{Identity, Origin, Request},
+    request::Request,
     resources,
 };
 use crate::{
@@ -59,8 +61,7 @@ pub fn plan(
     policy: &Policy,
     shape: Shape<'_>,
 ) -> Result<Injection, Problem> {
-    let Shape { placement, owner, receivers, has_files, has_binary } = shape;
-    let agent_plan = agent_plan(request, origin, policy, &placement, (has_files, has_binary));
+    let agent_plan = agent_plan(request, origin, policy, &shape);
     let plan_text = match agent_plan.to_variable() {
         Ok(text) if text.len() <= MAX_PLAN_BYTES => text,
         outcome => {
@@ -69,34 +70,49 @@ pub fn plan(
             return Err(Problem::invalid(codes::PLAN_SIZE, "variables and files", message));
         }
     };
-    let memory_volumes: Vec<&Quantity> = [has_files, has_binary]
-        .into_iter()
-        .filter(|is_there| *is_there)
-        .map(|_| &request.volume_size)
-        .collect();
+    let directories: Vec<_> =
+        shape.views.iter().enumerate().flat_map(|(n, view)| directories(n, view)).collect();
+    let memory_volumes: Vec<&Quantity> = directories.iter().map(|_| &request.volume_size).collect();
+    let has_binary = shape.has_binary();
     Ok(Injection {
-        position: placement.position,
+        position: shape.position,
         arguments: vec!["agent".to_owned(), "init".to_owned()],
         env: vec![
             (crate::agent::plan::VARIABLE.to_owned(), plan_text),
             ("ESC_INJECTOR_LOG_LEVEL".to_owned(), request.log_level.clone()),
         ],
-        mounts: agent_mounts(has_files, has_binary),
-        initial: initial_fields(policy, owner, resources::of_agent(pod, &request.resources, &memory_volumes)),
-        volumes: volumes(request, &origin.identity, has_files, has_binary),
-        receivers,
+        mounts: agent_mounts(&directories, has_binary),
+        initial: initial_fields(
+            policy,
+            shape.owner,
+            resources::of_agent(pod, &request.resources, &memory_volumes),
+        ),
+        volumes: volumes(request, &origin.identity, &directories, has_binary),
+        receivers: shape.receivers,
         has_binary,
     })
 }
 
-fn agent_plan(
-    request: &Request,
-    origin: &Origin,
-    policy: &Policy,
-    placement: &Placement<'_>,
-    (has_files, has_binary): (bool, bool),
-) -> Plan {
-    let token_file = TOKEN_FILE.to_owned();
+/// The memory volumes of a view, each with where the agent mounts it.
+fn directories(number: usize, fitted: &Fitted<'_>) -> Vec<(String, String)> {
+    let files = (names::files_volume(number), names::files_dir(number));
+    let env = (names::env_volume(number), names::env_dir(number));
+    let files = fitted.view.has_files().then_some(files);
+    files.into_iter().chain(fitted.wrapper.then_some(env)).collect()
+}
+
+fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape<'_>) -> Plan {
+    let views = shape.views.iter().enumerate().map(|(number, fitted)| View {
+        containers: fitted.view.containers.iter().map(|container| container.name.to_owned()).collect(),
+        mount_path: request.mount_path.clone(),
+        files_dir: fitted.view.has_files().then(|| names::files_dir(number)),
+        env_dir: fitted.wrapper.then(|| names::env_dir(number)),
+        wrapper: fitted.wrapper,
+        kubelet: false,
+        projections: fitted.view.projections,
+        files: fitted.view.files.clone(),
+        variables: fitted.view.variables.clone(),
+    });
     Plan {
         version: VERSION,
         api: Api {
@@ -105,46 +121,46 @@ fn agent_plan(
             https_proxy: policy.https_proxy.clone(),
             no_proxy: policy.no_proxy.clone(),
         },
-        auth: match &origin.identity {
-            Identity::Exchange { token_type, .. } => Auth::Exchange {
-                token_type: token_type.clone(),
-                tokens: vec![OrganizationToken {
-                    organization: origin.environment.organization().to_owned(),
-                    token_file,
-                }],
-            },
-            Identity::Secret(_) => Auth::Token { token_file },
-        },
-        environments: vec![origin.environment.clone()],
-        // In whole seconds, and never less than asked for.
-        timeout_seconds: request.timeout.as_secs() + u64::from(request.timeout.subsec_nanos() > 0),
+        auth: auth(&origin.identity),
+        environments: origin.environments.clone(),
+        timeout_seconds: whole_seconds(request.timeout),
         on_failure: request.on_failure,
-        binary_dir: has_binary.then(|| BINARY_DIR.to_owned()),
-        views: vec![View {
-            containers: placement.receivers.iter().map(|container| container.name.to_owned()).collect(),
-            mount_path: request.mount_path.clone(),
-            files_dir: has_files.then(|| names::files_dir(VIEW)),
-            env_dir: has_binary.then(|| names::env_dir(VIEW)),
-            wrapper: has_binary,
-            kubelet: false,
-            projections: request.projections,
-            files: request.files.clone(),
-            variables: request.variables.clone(),
-        }],
+        binary_dir: shape.has_binary().then(|| BINARY_DIR.to_owned()),
+        views: views.collect(),
         refresh: None,
     }
 }
 
-fn agent_mounts(has_files: bool, has_binary: bool) -> Vec<Value> {
+fn auth(identity: &Identity) -> Auth {
+    match identity {
+        Identity::Exchange { token_type, tokens } => {
+            let of_each = |token: &ProjectedToken| -> Vec<_> {
+                let token_file = format!("{TOKEN_DIR}/{}", token.file);
+                let each = token.organizations.iter().cloned();
+                each.map(|organization| OrganizationToken { organization, token_file: token_file.clone() })
+                    .collect()
+            };
+            Auth::Exchange {
+                token_type: token_type.clone(),
+                tokens: tokens.iter().flat_map(of_each).collect(),
+            }
+        }
+        Identity::Secret(_) => Auth::Token { token_file: TOKEN_FILE.to_owned() },
+    }
+}
+
+/// In whole seconds, and never less than asked for.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+fn agent_mounts(directories: &[(String, String)], has_binary: bool) -> Vec<Value> {
     let mut mounts = vec![
         json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}),
         json!({"name": NO_TOKEN_VOLUME, "mountPath": API_TOKEN_PATH, "readOnly": true}),
     ];
-    if has_files {
-        mounts.push(json!({"name": names::files_volume(VIEW), "mountPath": names::files_dir(VIEW)}));
-    }
+    mounts.extend(directories.iter().map(|(volume, path)| json!({"name": volume, "mountPath": path})));
     if has_binary {
-        mounts.push(json!({"name": names::env_volume(VIEW), "mountPath": names::env_dir(VIEW)}));
         mounts.push(json!({"name": BINARY_VOLUME, "mountPath": BINARY_DIR}));
     }
     mounts
@@ -153,18 +169,23 @@ fn agent_mounts(has_files: bool, has_binary: bool) -> Vec<Value> {
 fn volumes(
     request: &Request,
     identity: &Identity,
-    has_files: bool,
+    directories: &[(String, String)],
     has_binary: bool,
 ) -> Vec<(String, Value)> {
-    let memory = |name: String, size: &str| {
+    let memory = |name: &str, size: &str| {
         let volume = json!({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}});
-        (name, volume)
+        (name.to_owned(), volume)
     };
     let size = request.volume_size.to_string();
     let token = match identity {
-        Identity::Exchange { audience, .. } => json!({"name": TOKEN_VOLUME, "projected": {"sources": [
-            {"serviceAccountToken": {"audience": audience, "expirationSeconds": TOKEN_LIFETIME, "path": "token"}},
-        ]}}),
+        Identity::Exchange { tokens, .. } => {
+            let source = |token: &ProjectedToken| {
+                json!({"serviceAccountToken": {
+                    "audience": token.audience, "expirationSeconds": TOKEN_LIFETIME, "path": token.file,
+                }})
+            };
+            json!({"name": TOKEN_VOLUME, "projected": {"sources": tokens.iter().map(source).collect::<Vec<_>>()}})
+        }
         Identity::Secret(TokenSecret { name, key }) => {
             json!({"name": TOKEN_VOLUME, "secret": {"secretName": name, "items": [{"key": key, "path": "token"}]}})
         }
@@ -172,13 +193,10 @@ fn volumes(
     let mut volumes = vec![
         (TOKEN_VOLUME.to_owned(), token),
         // Mounted read-only, so it stays empty; in memory, so that it does not keep the pod on its node.
-        memory(NO_TOKEN_VOLUME.to_owned(), "64Ki"),
+        memory(NO_TOKEN_VOLUME, "64Ki"),
     ];
-    if has_files {
-        volumes.push(memory(names::files_volume(VIEW), &size));
-    }
+    volumes.extend(directories.iter().map(|(volume, _)| memory(volume, &size)));
     if has_binary {
-        volumes.push(memory(names::env_volume(VIEW), &size));
         let binary = json!({"name": BINARY_VOLUME, "emptyDir": {"sizeLimit": BINARY_VOLUME_SIZE}});
         volumes.push((BINARY_VOLUME.to_owned(), binary));
     }

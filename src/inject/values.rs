@@ -7,7 +7,7 @@ use crate::{
     agent::plan::{OnFailure, Projections},
     esc::{
         duration as go_duration,
-        render::{Decode, Format},
+        render::{Decode, Format, template},
     },
 };
 
@@ -109,6 +109,11 @@ pub fn mode(value: &str) -> Result<u32, String> {
         }
         _ => Err(format!("`{value}` is no file mode: write three or four octal digits, such as \"0440\"")),
     }
+}
+
+/// Text of a template that can be read; whether it fits the environment shows when it is rendered.
+pub fn template(value: &str) -> Result<String, String> {
+    template::check(value).map(|()| value.to_owned()).map_err(|error| error.to_string())
 }
 
 /// A clean absolute path, not the root.

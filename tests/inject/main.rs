@@ -15,3 +15,4 @@ mod repair;
 mod resources;
 mod skips;
 mod support;
+mod views;

@@ -62,8 +62,10 @@ prop_compose! {
         fs_group in option::of(Just(2000)),
         annotations in proptest::sample::subsequence(vec![
             ("env.A", "a.b"), ("file.f", "."), ("mode.f", "0440"), ("projections", "all"), ("init-first", "false"),
-            ("volume-size", "32Mi"), ("on-failure", "start"), ("containers", "app0"), ("command.app0", "[\"/x\"]"),
-        ], 0..6),
+            ("volume-size", "32Mi"), ("on-failure", "start"), ("containers", "app0"), ("command.app0", "[\"/x\"]"), ("template.t", "{{ values }}"),
+            ("config", "env: {C: {path: c, containers: [app0], optional: true}}\nfiles: {g: {path: g, default: x, containers: [app0]}}"),
+            ("environment", "acme/shop/prod,other/a/b"),
+        ], 0..8),
     ) -> Value {
         let mut pod = json!({
             "metadata": {"labels": {"app": "x"}, "annotations": {"other": "kept", "esc.pulumi.com/environment": "acme/shop/prod"}},

@@ -56,7 +56,7 @@ impl Local {
             let config = Config {
                 listen: (address, PORT).into(),
                 health_listen: (address, HEALTH_PORT).into(),
-                certificates: Certificates::SelfManaged(own),
+                certificates: Certificates::SelfManaged(Box::new(own)),
                 cluster: Some(cluster),
                 policy: policy(&namespace),
                 workload_checks: WorkloadChecks::Warn,
