@@ -115,4 +115,22 @@ super::codes! {
         fix: "Drop one of the two, or add what the message names.",
         example: "",
     }
+    REFRESH_TOO_SHORT = "ESC120" {
+        title: "Refreshed too often",
+        cause: "The operator's minimum (--min-refresh) keeps pods from asking ESC all the time.",
+        fix: "Lengthen esc.pulumi.com/refresh, or ask the operator to lower the minimum.",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m",
+    }
+    ON_CHANGE_URL = "ESC121" {
+        title: "URL not allowed",
+        cause: "After a change the agent calls the pod itself, or a URL that the operator has listed: anything else would let a pod's author send requests from where the author can't.",
+        fix: "Use a URL on 127.0.0.1, or ask the operator to add the URL with --allow-on-change-url.",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m\nesc.pulumi.com/on-change: http://127.0.0.1:8080/reload",
+    }
+    RESTART_UNSUPPORTED = "ESC122" {
+        title: "The API server can't restart all containers",
+        cause: "`on-change: restart` uses a rule of Kubernetes 1.36 (RestartAllContainers). Older API servers refuse it, or drop it without a word; and this one is not known to be newer.",
+        fix: "Use another `on-change`, or let the operator state the oldest kubelet (--min-kubelet 1.36), if all are so new.",
+        example: "",
+    }
 }

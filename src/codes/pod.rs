@@ -91,4 +91,28 @@ super::codes! {
         fix: "Remove the init container esc-agent, the volumes and mounts that begin with esc-, and the wrapper before the containers' commands; or let the pod ask again. Better, copy the workload's manifest and not a live pod.",
         example: "",
     }
+    SIGNAL_USER = "ESC216" {
+        title: "The agent could not signal the application",
+        cause: "`on-change: signal:…` needs an agent that runs as the same user as the application, and the receiving containers don't state one user for all.",
+        fix: "Set runAsUser, above 0 and the same for all receivers, on the pod or on each of them; or let the agent POST to a URL instead.",
+        example: "metadata:\n  annotations:\n    esc.pulumi.com/file.ca.crt: tls.ca\n    esc.pulumi.com/refresh: 5m\n    esc.pulumi.com/on-change: signal:SIGHUP\n    esc.pulumi.com/share-process-namespace: \"true\"\nspec:\n  securityContext: {runAsUser: 10001}",
+    }
+    INIT_AGAIN = "ESC217" {
+        title: "Init containers run again",
+        cause: "A warning: `on-change: restart` restarts all containers of the pod in place, and its init containers run again each time, on the volumes as they are.",
+        fix: "Leave it if they can run twice. Otherwise use another `on-change`.",
+        example: "",
+    }
+    SHARED_PROCESSES = "ESC218" {
+        title: "Containers see each other's processes",
+        cause: "A warning: with `share-process-namespace` every container of the pod sees the processes of the others; one that runs as the same user can read their variables, files and memory through /proc.",
+        fix: "Leave it if the containers trust each other. Otherwise let the agent POST to a URL instead of sending a signal.",
+        example: "",
+    }
+    REFRESH_UNSEEN = "ESC219" {
+        title: "Refreshed values reach nobody",
+        cause: "A warning: the pod asks for `refresh` and for variables only. A running process keeps the variables that it was started with.",
+        fix: "Deliver files, or restart the containers (`on-change: restart`), or remove `refresh`.",
+        example: "",
+    }
 }

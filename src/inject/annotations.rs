@@ -1,6 +1,6 @@
 //! Annotations ▶ [`Layer`](super::layer::Layer): every key is parsed into its type, and every problem is collected.
 
-use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, str::FromStr};
 
 use super::{
     config,
@@ -150,12 +150,22 @@ impl Reader {
             Key::AgentMemoryLimit => self.resource(key, Resource::MemoryLimit, value),
             Key::AgentEphemeralStorageRequest => self.resource(key, Resource::EphemeralStorageRequest, value),
             Key::AgentEphemeralStorageLimit => self.resource(key, Resource::EphemeralStorageLimit, value),
-            Key::EnvMode
-            | Key::Refresh
-            | Key::OnChange
-            | Key::RestartSpread
-            | Key::MetricsPort
-            | Key::ShareProcessNamespace => self.planned(key, value),
+            Key::Refresh => {
+                self.out.layer.refresh.interval = self.parsed(code, name, values::refresh(value));
+            }
+            Key::OnChange => {
+                self.out.layer.refresh.on_change = self.parsed(code, name, values::on_change(value));
+            }
+            Key::RestartSpread => {
+                self.out.layer.refresh.restart_spread = self.parsed(code, name, values::spread(value));
+            }
+            Key::MetricsPort => {
+                self.out.layer.refresh.metrics_port = self.parsed(code, name, values::port(value));
+            }
+            Key::ShareProcessNamespace => {
+                self.out.layer.refresh.share_processes = self.parsed(code, name, values::boolean(value));
+            }
+            Key::EnvMode => self.planned(key, value),
             // Read by the caller, after everything else.
             Key::Config => {}
         }
@@ -163,13 +173,7 @@ impl Reader {
 
     /// A setting of the contract that this release reads and refuses, unless it asks for what holds anyway.
     fn planned(&mut self, key: Key, value: &str) {
-        let asks = match key {
-            Key::EnvMode => values::one_of(value, &["auto", "exec", "kubelet"]).map(|mode| mode == "kubelet"),
-            Key::OnChange => values::on_change(value).map(|()| value != "none"),
-            Key::MetricsPort => values::port(value).map(|()| true),
-            Key::ShareProcessNamespace => values::boolean(value),
-            _ => values::duration(value).map(|_: Duration| true),
-        };
+        let asks = values::one_of(value, &["auto", "exec", "kubelet"]).map(|mode| mode == "kubelet");
         if let Some(asks) = self.parsed(codes::VALUE, key.name(), asks) {
             self.out.layer.not_yet.insert(key, asks);
         }

@@ -18,7 +18,10 @@ use super::{
     views::{self, View},
 };
 use crate::{
-    agent::{plan::OnFailure, wrapper::Wrapping},
+    agent::{
+        plan::{OnChange, OnFailure},
+        wrapper::Wrapping,
+    },
     codes::pod as codes,
 };
 
@@ -78,7 +81,9 @@ pub fn fit<'a>(pod: &'a Pod<'a>, request: &Request, policy: &Policy, earlier: Op
     let (placement, mut problems, mut warnings) = receivers::place(pod, request, policy, earlier);
     problems.extend(taken_names(pod));
     let views = views::group(&placement.receivers, request);
-    let owner = owner::decide(pod, &views, policy)
+    let on_change = request.refresh.as_ref().map(|refresh| &refresh.on_change);
+    let signals = matches!(on_change, Some(OnChange::Signal { .. }));
+    let owner = owner::decide(pod, &views, signals, policy)
         .map_err(|refusals| problems.extend(refusals))
         .unwrap_or(Owner::Inherited);
     let mut receivers = Vec::new();
@@ -99,14 +104,48 @@ pub fn fit<'a>(pod: &'a Pod<'a>, request: &Request, policy: &Policy, earlier: Op
         }
         fitted.push(Fitted { view, wrapper });
     }
-    if pod.never_restarts && request.on_failure == OnFailure::Block {
+    if request.refresh.is_none() && pod.never_restarts && request.on_failure == OnFailure::Block {
         warnings.push(format!(
             "[{}] restartPolicy is Never: if ESC can't be reached within the timeout, the pod fails for good",
             codes::NEVER_RESTARTS
         ));
     }
+    warnings.extend(refresh_warnings(pod, request));
     let shape = Shape { position: placement.position, owner, views: fitted, receivers };
     Fit { shape, problems, warnings }
+}
+
+/// What is worrying about keeping values fresh in this pod.
+fn refresh_warnings(pod: &Pod<'_>, request: &Request) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if request.shares_processes {
+        warnings.push(format!(
+            "[{}] the pod's containers see each other's processes, and those of the same user their variables and memory too",
+            codes::SHARED_PROCESSES
+        ));
+    }
+    let Some(refresh) = &request.refresh else { return warnings };
+    let restarts = matches!(refresh.on_change, OnChange::Restart { .. });
+    let again: Vec<&str> = pod
+        .init_containers
+        .iter()
+        .filter(|container| !container.is_native_sidecar)
+        .map(|container| container.name)
+        .collect();
+    if restarts && !again.is_empty() {
+        warnings.push(format!(
+            "[{}] on-change: restart runs the init containers again each time: {}",
+            codes::INIT_AGAIN,
+            again.join(", ")
+        ));
+    }
+    if !restarts && request.files.is_empty() && !request.projections.files() {
+        warnings.push(format!(
+            "[{}] nothing but variables is delivered, and a running process keeps its own: only a restart brings refreshed ones",
+            codes::REFRESH_UNSEEN
+        ));
+    }
+    warnings
 }
 
 /// Names of ours that something else in the pod has.

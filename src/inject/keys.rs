@@ -71,8 +71,6 @@ pub struct Doc {
     pub value: &'static str,
     /// What it does.
     pub meaning: &'static str,
-    /// Whether this release refuses it with ESC111.
-    pub not_yet: bool,
 }
 
 macro_rules! keys {
@@ -209,11 +207,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 const fn doc(key: &'static str, value: &'static str, meaning: &'static str) -> Doc {
-    Doc { key, value, meaning, not_yet: false }
-}
-
-const fn planned(key: &'static str, value: &'static str, meaning: &'static str) -> Doc {
-    Doc { key, value, meaning, not_yet: true }
+    Doc { key, value, meaning }
 }
 
 /// Every key as docs/annotations.md lists it.
@@ -267,18 +261,26 @@ pub const DOCS: &[Doc] = &[
         "`auto`, `exec`, `kubelet` [`auto`]",
         "How variables arrive. `kubelet` is not built yet.",
     ),
-    planned("refresh", "duration, at least the operator's minimum [off]", "Keep files fresh."),
-    planned(
-        "on-change",
-        "`none`, `signal:…`, `http://…`, `restart` [`none`]",
-        "What to do after a changed set is in place.",
+    doc(
+        "refresh",
+        "duration, at least the operator's minimum [off]",
+        "Keep what was delivered fresh; the agent becomes a native sidecar. See [refresh.md](refresh.md).",
     ),
-    planned("restart-spread", "duration [`5m`]", "Random delay of `on-change: restart`."),
-    planned("metrics-port", "port [off]", "Metrics of the sidecar."),
-    planned(
+    doc(
+        "on-change",
+        "`none`, `restart`, `signal:SIGHUP[:process]`, `http://127.0.0.1:PORT/path` [`none`]",
+        "What to do after a changed set is in place: nothing, restart all containers, signal a process, or POST to a URL. Needs `refresh`.",
+    ),
+    doc(
+        "restart-spread",
+        "duration [`5m`]",
+        "Longest random delay of `on-change: restart`, so that replicas don't restart together.",
+    ),
+    doc("metrics-port", "port [off]", "Where the sidecar serves its metrics. Needs `refresh`."),
+    doc(
         "share-process-namespace",
         "`\"true\"`, `\"false\"` [`\"false\"`]",
-        "Needed by `on-change: signal:…`.",
+        "Let the pod's containers see each other's processes, as `on-change: signal:…` needs.",
     ),
     doc(
         "on-failure",

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{keys::Key, problem::Problem, quantity::Quantity};
+use super::{keys::Key, problem::Problem, quantity::Quantity, refresh};
 use crate::{
     agent::plan::{OnFailure, Projections, Source},
     esc::{
@@ -66,6 +66,8 @@ pub struct Layer {
     pub log_level: Option<String>,
     /// Whether it names a variable or file in a way that can't be read: defaults of who names nothing don't hold.
     pub names_unreadable: bool,
+    /// How values are kept fresh.
+    pub refresh: refresh::Said,
     /// Settings of the contract that this release does not carry out, and whether they are asked for.
     pub not_yet: BTreeMap<Key, bool>,
 }
@@ -178,6 +180,7 @@ impl Layer {
             resources,
             log_level,
             names_unreadable,
+            refresh,
             not_yet,
         } = over;
         self.variables.extend(variables);
@@ -207,6 +210,7 @@ impl Layer {
             resources: self.resources,
             log_level: log_level.or(self.log_level),
             names_unreadable: names_unreadable || self.names_unreadable,
+            refresh: self.refresh.overlaid(refresh),
             not_yet: self.not_yet,
         }
     }

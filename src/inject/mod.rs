@@ -31,9 +31,12 @@ mod quantity;
 mod receivers;
 mod reconcile;
 pub mod references;
+mod refresh;
 mod request;
 mod resources;
+mod sidecar;
 mod values;
+pub mod version;
 mod views;
 
 pub use namespace::Namespace;

@@ -22,7 +22,12 @@ pub enum Owner {
 }
 
 /// Decides as whom the agent runs.
-pub fn decide(pod: &Pod<'_>, views: &[View<'_>], policy: &Policy) -> Result<Owner, Vec<Problem>> {
+pub fn decide(
+    pod: &Pod<'_>,
+    views: &[View<'_>],
+    signals: bool,
+    policy: &Policy,
+) -> Result<Owner, Vec<Problem>> {
     let usual = match (pod.run_as_user, policy.agent_user) {
         (Some(uid), _) if uid != 0 => Owner::Inherited,
         (_, Some(uid)) => Owner::Agent(uid),
@@ -42,23 +47,37 @@ pub fn decide(pod: &Pod<'_>, views: &[View<'_>], policy: &Policy) -> Result<Owne
         }
         narrow.extend(files.filter_map(|file| Some((&file.name, file.mode?))));
     }
-    if narrow.is_empty() {
-        return Ok(usual);
+    let mut refusals = Vec::new();
+    if !narrow.is_empty() && common_uid(pod, &readers).is_none() {
+        refusals.extend(narrow.iter().map(|(name, mode)| {
+            let fs_group = if mode & 0o040 == 0 { "" } else { "set the pod's securityContext.fsGroup, or " };
+            Problem::invalid(
+                codes::MODE_OWNER,
+                format!("file {name}, mode {mode:04o}"),
+                format!("nobody would be able to read it: {fs_group}give every receiving container the same runAsUser above 0, or drop the mode"),
+            )
+        }));
     }
-    match common_uid(pod, &readers) {
-        Some(uid) => Ok(if pod.run_as_user == Some(uid) { Owner::Inherited } else { Owner::Receivers(uid) }),
-        None => Err(narrow
-            .into_iter()
-            .map(|(name, mode)| {
-                let fs_group = if mode & 0o040 == 0 { "" } else { "set the pod's securityContext.fsGroup, or " };
-                Problem::invalid(
-                    codes::MODE_OWNER,
-                    format!("file {name}, mode {mode:04o}"),
-                    format!("nobody would be able to read it: {fs_group}give every receiving container the same runAsUser above 0, or drop the mode"),
-                )
-            })
-            .collect()),
+    if signals {
+        // What lives on beside the agent can be signalled; which of them it will be is not known here.
+        let is_running = |container: &&Container<'_>| {
+            container.is_native_sidecar || pod.containers.iter().any(|other| other.name == container.name)
+        };
+        let targets = views.iter().flat_map(|view| &view.containers).copied();
+        readers.extend(targets.filter(is_running));
+        if common_uid(pod, &readers).is_none() {
+            let message = "the agent can only signal processes of its own user: give every receiving container the same runAsUser above 0";
+            refusals.push(Problem::invalid(codes::SIGNAL_USER, "on-change: signal", message));
+        }
     }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    Ok(match common_uid(pod, &readers) {
+        Some(uid) if pod.run_as_user != Some(uid) => Owner::Receivers(uid),
+        Some(_) => Owner::Inherited,
+        None => usual,
+    })
 }
 
 /// The uid above 0 that all of them are known to run as.

@@ -8,7 +8,8 @@ use super::{
     fit::{Fitted, Receiver, Shape},
     layer::TokenSecret,
     names::{
-        self, API_TOKEN_PATH, BINARY_DIR, BINARY_VOLUME, NO_TOKEN_VOLUME, TOKEN_DIR, TOKEN_FILE, TOKEN_VOLUME,
+        self, API_TOKEN_PATH, BINARY_DIR, BINARY_VOLUME, NO_TOKEN_VOLUME, STATE_DIR, STATE_VOLUME, TOKEN_DIR,
+        TOKEN_FILE, TOKEN_VOLUME,
     },
     origin::{Identity, Origin, ProjectedToken},
     owner::Owner,
@@ -17,10 +18,10 @@ use super::{
     problem::Problem,
     quantity::Quantity,
     request::Request,
-    resources,
+    resources, sidecar,
 };
 use crate::{
-    agent::plan::{Api, Auth, OrganizationToken, Plan, VERSION, View},
+    agent::plan::{self, Api, Auth, OrganizationToken, Plan, VERSION, View},
     codes::annotations as codes,
 };
 
@@ -31,6 +32,11 @@ const MAX_PLAN_BYTES: usize = 64 * 1024;
 const BINARY_VOLUME_SIZE: &str = "32Mi";
 /// Seconds; the shortest that kubelet gives out. The agent uses the token in its first moments.
 const TOKEN_LIFETIME: u32 = 600;
+/// Seconds; kubelet's own default. A sidecar uses tokens for as long as the pod lives, and each new one is a request to
+/// the API server.
+const SIDECAR_TOKEN_LIFETIME: u32 = 3600;
+/// MiB, for two small files and their next versions.
+const STATE_SIZE: u64 = 1;
 
 /// Everything that is to stand in the pod.
 #[derive(Debug)]
@@ -43,6 +49,12 @@ pub struct Injection {
     pub env: Vec<(String, String)>,
     /// Its mounts.
     pub mounts: Vec<Value>,
+    /// What makes it a native sidecar, by field; empty for a plain init container.
+    pub lifecycle: Map<String, Value>,
+    /// Its port, where it serves metrics.
+    pub port: Option<Value>,
+    /// Whether the pod's processes are to see one another.
+    pub shares_processes: bool,
     /// Its image, resources and security context, for a container that is not there yet.
     pub initial: Map<String, Value>,
     /// Our volumes, each with its name.
@@ -72,16 +84,23 @@ pub fn plan(
     };
     let directories: Vec<_> =
         shape.views.iter().enumerate().flat_map(|(n, view)| directories(n, view)).collect();
-    let memory_volumes: Vec<&Quantity> = directories.iter().map(|_| &request.volume_size).collect();
+    let is_sidecar = request.refresh.is_some();
+    let state_size = Quantity::mebibytes(STATE_SIZE);
+    let state = is_sidecar.then_some(&state_size);
+    let memory_volumes: Vec<&Quantity> =
+        directories.iter().map(|_| &request.volume_size).chain(state).collect();
     let has_binary = shape.has_binary();
     Ok(Injection {
         position: shape.position,
-        arguments: vec!["agent".to_owned(), "init".to_owned()],
+        arguments: vec!["agent".to_owned(), if is_sidecar { "sidecar" } else { "init" }.to_owned()],
         env: vec![
-            (crate::agent::plan::VARIABLE.to_owned(), plan_text),
+            (plan::VARIABLE.to_owned(), plan_text),
             ("ESC_INJECTOR_LOG_LEVEL".to_owned(), request.log_level.clone()),
         ],
-        mounts: agent_mounts(&directories, has_binary),
+        mounts: agent_mounts(&directories, has_binary, is_sidecar),
+        lifecycle: sidecar::fields(request.refresh.as_ref(), whole_seconds(request.timeout)),
+        port: sidecar::port(request.refresh.as_ref()),
+        shares_processes: request.shares_processes,
         initial: initial_fields(
             policy,
             shape.owner,
@@ -127,7 +146,13 @@ fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape
         on_failure: request.on_failure,
         binary_dir: shape.has_binary().then(|| BINARY_DIR.to_owned()),
         views: views.collect(),
-        refresh: None,
+        refresh: request.refresh.as_ref().map(|refresh| plan::Refresh {
+            interval_seconds: whole_seconds(refresh.interval),
+            on_change: refresh.on_change.clone(),
+            restart_spread_seconds: whole_seconds(refresh.restart_spread),
+            metrics_port: refresh.metrics_port,
+            state_dir: STATE_DIR.to_owned(),
+        }),
     }
 }
 
@@ -154,12 +179,15 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
-fn agent_mounts(directories: &[(String, String)], has_binary: bool) -> Vec<Value> {
+fn agent_mounts(directories: &[(String, String)], has_binary: bool, is_sidecar: bool) -> Vec<Value> {
     let mut mounts = vec![
         json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}),
         json!({"name": NO_TOKEN_VOLUME, "mountPath": API_TOKEN_PATH, "readOnly": true}),
     ];
     mounts.extend(directories.iter().map(|(volume, path)| json!({"name": volume, "mountPath": path})));
+    if is_sidecar {
+        mounts.push(json!({"name": STATE_VOLUME, "mountPath": STATE_DIR}));
+    }
     if has_binary {
         mounts.push(json!({"name": BINARY_VOLUME, "mountPath": BINARY_DIR}));
     }
@@ -179,9 +207,10 @@ fn volumes(
     let size = request.volume_size.to_string();
     let token = match identity {
         Identity::Exchange { tokens, .. } => {
+            let lifetime = if request.refresh.is_some() { SIDECAR_TOKEN_LIFETIME } else { TOKEN_LIFETIME };
             let source = |token: &ProjectedToken| {
                 json!({"serviceAccountToken": {
-                    "audience": token.audience, "expirationSeconds": TOKEN_LIFETIME, "path": token.file,
+                    "audience": token.audience, "expirationSeconds": lifetime, "path": token.file,
                 }})
             };
             json!({"name": TOKEN_VOLUME, "projected": {"sources": tokens.iter().map(source).collect::<Vec<_>>()}})
@@ -196,6 +225,9 @@ fn volumes(
         memory(NO_TOKEN_VOLUME, "64Ki"),
     ];
     volumes.extend(directories.iter().map(|(volume, _)| memory(volume, &size)));
+    if request.refresh.is_some() {
+        volumes.push(memory(STATE_VOLUME, &Quantity::mebibytes(STATE_SIZE).to_string()));
+    }
     if has_binary {
         let binary = json!({"name": BINARY_VOLUME, "emptyDir": {"sizeLimit": BINARY_VOLUME_SIZE}});
         volumes.push((BINARY_VOLUME.to_owned(), binary));

@@ -25,6 +25,7 @@ type Checked<T> = Result<T, Malformed>;
 
 /// The pod.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the pod, and none depends on another")]
 pub struct Pod<'a> {
     /// `metadata.annotations`.
     pub annotations: Vec<(&'a str, &'a str)>,
@@ -42,6 +43,10 @@ pub struct Pod<'a> {
     pub has_pod_resources: bool,
     /// `spec.restartPolicy` is `Never`.
     pub never_restarts: bool,
+    /// `spec.shareProcessNamespace`.
+    pub shares_processes: bool,
+    /// `spec.hostPID`.
+    pub has_host_pid: bool,
     /// By `spec.os.name` or the node selector.
     pub is_windows: bool,
 }
@@ -145,6 +150,8 @@ impl<'a> Pod<'a> {
             fs_group: integer("fsGroup")?,
             has_pod_resources: spec.object("resources")?.is_some_and(|resources| !resources.0.is_empty()),
             never_restarts: spec.text("restartPolicy")? == Some("Never"),
+            shares_processes: spec.boolean("shareProcessNamespace")?.unwrap_or(false),
+            has_host_pid: spec.boolean("hostPID")?.unwrap_or(false),
             is_windows: names_windows("os", "name")? || names_windows("nodeSelector", "kubernetes.io/os")?,
         })
     }

@@ -1,6 +1,6 @@
 //! [`Injection`] ▶ patch: brings the pod, whatever an earlier injection and others left in it, to what is planned.
 //!
-//! Ours are the agent's name, arguments, variables and mounts, that it is a plain init container, our volumes, our
+//! Ours are the agent's name, arguments, variables and mounts, what makes it a native sidecar or not, our volumes, our
 //! mounts in receivers and the wrapped commands: they are repaired. What others did to our container (image mirror,
 //! pull policy, resources, security context, further variables and mounts) stays.
 
@@ -15,23 +15,21 @@ use super::{
     plan::Injection,
     pod::{Container, Pod},
     quantity::Quantity,
+    sidecar::METRICS_PORT,
 };
 
 const SPEC: Step<'static> = Key("spec");
 const VOLUMES: &[Step<'static>] = &[SPEC, Key("volumes")];
 const INIT_CONTAINERS: &[Step<'static>] = &[SPEC, Key("initContainers")];
+const SHARE_PROCESSES: Step<'static> = Key("shareProcessNamespace");
 const ANNOTATIONS: &[Step<'static>] = &[Key("metadata"), Key("annotations")];
 
-/// What the API server refuses on a plain init container, and webhooks that add to every container may leave there.
-const NOT_IN_INIT_CONTAINERS: &[&str] = &[
-    "restartPolicy",
-    "restartPolicyRules",
-    "startupProbe",
-    "livenessProbe",
-    "readinessProbe",
-    "lifecycle",
-    "resizePolicy",
-];
+/// What makes a container a native sidecar, and with which rules: ours in the agent.
+const LIFECYCLE: &[&str] = &["restartPolicy", "restartPolicyRules", "startupProbe"];
+
+/// What else the API server refuses on a plain init container, and webhooks that add to every container may leave there.
+/// A native sidecar may have it.
+const NOT_IN_INIT_CONTAINERS: &[&str] = &["livenessProbe", "readinessProbe", "lifecycle", "resizePolicy"];
 
 /// The patch from the pod as it stands to the pod as planned. `found` is the pod as it stands, `stripped` the same
 /// without what is ours.
@@ -55,6 +53,9 @@ pub fn patch(
             self::container(&mut editor, &[SPEC, Key(list), Index(index)], plain, receiver);
         }
     }
+    if injection.shares_processes {
+        editor.set(&[SPEC, SHARE_PROCESSES], json!(true));
+    }
     annotations(&mut editor, found, injection);
     editor.into_patch()
 }
@@ -75,6 +76,9 @@ fn skeleton(document: &Value) -> Value {
         other => other.clone(),
     };
     let mut spec = Map::new();
+    if let Some(shares) = document.pointer("/spec/shareProcessNamespace") {
+        spec.insert("shareProcessNamespace".to_owned(), shares.clone());
+    }
     if let Some(volumes) = document.pointer("/spec/volumes") {
         spec.insert("volumes".to_owned(), list(volumes, &["name"], is_our_volume));
     }
@@ -163,9 +167,20 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
     }
     let at = path(&[INIT_CONTAINERS, &[Index(injection.position)]]);
     editor.set(&path(&[&at, &[Key("args")]]), json!(injection.arguments));
-    for key in NOT_IN_INIT_CONTAINERS {
-        editor.remove(&path(&[&at, &[Key(key)]]));
+    for key in LIFECYCLE {
+        let field = path(&[&at, &[Key(key)]]);
+        match injection.lifecycle.get(*key) {
+            Some(wanted) if editor.get(&field).is_some_and(|present| covers(present, wanted)) => {}
+            Some(wanted) => editor.set(&field, wanted.clone()),
+            None => editor.remove(&field),
+        }
     }
+    if injection.lifecycle.is_empty() {
+        for key in NOT_IN_INIT_CONTAINERS {
+            editor.remove(&path(&[&at, &[Key(key)]]));
+        }
+    }
+    port(editor, &at, injection.port.as_ref());
     let env = path(&[&at, &[Key("env")]]);
     for (name, value) in &injection.env {
         let entry = json!({"name": name, "value": value});
@@ -175,6 +190,24 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
         }
     }
     mounts(editor, &at, &injection.mounts);
+}
+
+/// Brings our port of the agent to what is planned.
+fn port(editor: &mut Editor, agent: &[Step<'_>], planned: Option<&Value>) {
+    let list = path(&[agent, &[Key("ports")]]);
+    match (index_of(editor, &list, "name", METRICS_PORT), planned) {
+        (Some(index), planned) => {
+            let at = path(&[&list, &[Index(index)]]);
+            match planned {
+                Some(planned) if editor.get(&at).is_some_and(|present| covers(present, planned)) => {}
+                Some(planned) => editor.set(&at, planned.clone()),
+                None if elements(editor, &list).len() == 1 => editor.remove(&list),
+                None => editor.remove(&at),
+            }
+        }
+        (None, Some(planned)) => editor.push(&list, planned.clone()),
+        (None, None) => {}
+    }
 }
 
 fn new_agent(injection: &Injection) -> Value {
@@ -188,6 +221,10 @@ fn new_agent(injection: &Injection) -> Value {
     let env: Vec<_> =
         injection.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     container.insert("env".to_owned(), Value::Array(env));
+    container.extend(injection.lifecycle.clone());
+    if let Some(port) = &injection.port {
+        container.insert("ports".to_owned(), json!([port]));
+    }
     container.extend(initial);
     container.insert("volumeMounts".to_owned(), Value::Array(injection.mounts.clone()));
     Value::Object(container)

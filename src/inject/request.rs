@@ -14,6 +14,7 @@ use super::{
     pod::Pod,
     problem::Problem,
     quantity::Quantity,
+    refresh::{self, Refresh},
 };
 use crate::{
     agent::plan::{self, FileEntry, OnFailure, Projections, VariableEntry},
@@ -61,6 +62,10 @@ pub struct Request {
     pub on_failure: OnFailure,
     /// Budget of the fetch.
     pub timeout: Duration,
+    /// How values are kept fresh; fetched once when none.
+    pub refresh: Option<Refresh>,
+    /// Whether the pod's processes are to see one another.
+    pub shares_processes: bool,
     /// Agent before the pod's init containers.
     pub init_first: bool,
     /// Size of each memory volume.
@@ -108,7 +113,11 @@ pub fn read(pod: &Pod<'_>, context: &Context<'_>) -> Asked {
     below.files.retain(|name, file| file.source.is_some() || own.layer.files.contains_key(name));
     let mut problems = [operator.problems, namespace.problems, own.problems].concat();
     let warnings = [operator.warnings, namespace.warnings, own.warnings].concat();
-    let (request, origin) = judge(below.overlaid(own.layer), context, &mut problems);
+    let own_refresh = own.layer.refresh.clone();
+    let layer = below.overlaid(own.layer);
+    let shares_processes = layer.refresh.shares_processes();
+    let refresh = refresh::judge(layer.refresh.clone(), &own_refresh, pod, context.policy, &mut problems);
+    let (request, origin) = judge(layer, (refresh, shares_processes), context, &mut problems);
     Asked { request, origin, problems, warnings }
 }
 
@@ -117,7 +126,12 @@ fn subject(key: Key) -> String {
 }
 
 /// What is asked for, and where from unless something without a default is missing. What is wrong goes to `problems`.
-fn judge(layer: Layer, context: &Context<'_>, problems: &mut Vec<Problem>) -> (Request, Option<Origin>) {
+fn judge(
+    layer: Layer,
+    (refresh, shares_processes): (Option<Refresh>, bool),
+    context: &Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> (Request, Option<Origin>) {
     let policy = context.policy;
     for (key, _) in layer.not_yet.iter().filter(|(_, asked)| **asked) {
         problems.push(Problem::invalid(
@@ -164,6 +178,8 @@ fn judge(layer: Layer, context: &Context<'_>, problems: &mut Vec<Problem>) -> (R
         mount_path: layer.mount_path.unwrap_or_else(|| DEFAULT_MOUNT_PATH.to_owned()),
         on_failure: layer.on_failure.unwrap_or_default(),
         timeout: layer.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        refresh,
+        shares_processes,
         init_first: layer.init_first.unwrap_or(true),
         volume_size: layer.volume_size.unwrap_or_else(|| Quantity::mebibytes(DEFAULT_VOLUME_SIZE)),
         resources: layer.resources,

@@ -10,6 +10,7 @@
 
 mod awkward;
 mod properties;
+mod refresh;
 mod refusals;
 mod repair;
 mod resources;

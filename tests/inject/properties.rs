@@ -64,8 +64,9 @@ prop_compose! {
             ("env.A", "a.b"), ("file.f", "."), ("mode.f", "0440"), ("projections", "all"), ("init-first", "false"),
             ("volume-size", "32Mi"), ("on-failure", "start"), ("containers", "app0"), ("command.app0", "[\"/x\"]"), ("template.t", "{{ values }}"),
             ("config", "env: {C: {path: c, containers: [app0], optional: true}}\nfiles: {g: {path: g, default: x, containers: [app0]}}"),
-            ("environment", "acme/shop/prod,other/a/b"),
-        ], 0..8),
+            ("environment", "acme/shop/prod,other/a/b"), ("refresh", "5m"), ("metrics-port", "9464"),
+            ("share-process-namespace", "true"), ("on-change", "http://127.0.0.1:1/x"),
+        ], 0..12),
     ) -> Value {
         let mut pod = json!({
             "metadata": {"labels": {"app": "x"}, "annotations": {"other": "kept", "esc.pulumi.com/environment": "acme/shop/prod"}},
