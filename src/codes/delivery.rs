@@ -89,7 +89,7 @@ super::codes! {
         title: "The variable is empty, which kubelet takes for missing",
         cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which never starts a container whose variable is empty.",
         fix: "Declare the variable `optional` (it is then unset), give it a `default`, or correct the value.",
-        example: "",
+        example: "esc.pulumi.com/config: |\n  env:\n    DEBUG: {path: debug, optional: true}",
     }
     KUBELET_CARRIAGE_RETURN = "ESC417" {
         title: "The variable holds Windows line ends, which kubelet changes",
@@ -113,7 +113,7 @@ super::codes! {
         title: "The template can't be rendered",
         cause: "A file's template has a mistake in its syntax, uses a name, filter or function that does not exist, or does something with a value that its kind does not allow.",
         fix: "Correct the template at the line that the message names. The environment is the variable `values`; what may be absent needs `is defined` or `default`.",
-        example: "",
+        example: "esc.pulumi.com/template.app.toml: |\n  url = {{ values.db.url | default('none') | tojson }}",
     }
     TEMPLATE_LIMIT = "ESC421" {
         title: "The template does too much",

@@ -10,7 +10,7 @@ super::codes! {
     NO_COMMAND = "ESC202" {
         title: "Variables need a command",
         cause: "Variables arrive through a small wrapper that starts the container's command, and the container states none: its command is only known from its image.",
-        fix: "State the command in the container, or in the annotation that the message shows. Files need no command.",
+        fix: "State the command in the container, or in the annotation that the message shows. Files need no command, and neither do variables that kubelet delivers: for that the operator states the oldest kubelet (--min-kubelet 1.35).",
         example: "esc.pulumi.com/command.app: '[\"/app/server\"]'",
     }
     VARIABLE_TAKEN = "ESC203" {
@@ -113,6 +113,12 @@ super::codes! {
         title: "Refreshed values reach nobody",
         cause: "A warning: the pod asks for `refresh` and for variables only. A running process keeps the variables that it was started with.",
         fix: "Deliver files, or restart the containers (`on-change: restart`), or remove `refresh`.",
+        example: "",
+    }
+    KUBELET_ENV = "ESC220" {
+        title: "kubelet can't deliver the variables",
+        cause: "`env-mode: kubelet` needs kubelets of 1.35 or newer on every node (older ones set empty variables without a word), and variables whose names the pod says: those of ESC's `environmentVariables` are not known before the environment is opened.",
+        fix: "Let the operator state the oldest kubelet (--min-kubelet 1.35), name the variables in env.X annotations, or use the wrapper (esc.pulumi.com/env-mode: exec).",
         example: "",
     }
 }

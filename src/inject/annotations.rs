@@ -165,17 +165,9 @@ impl Reader {
             Key::ShareProcessNamespace => {
                 self.out.layer.refresh.share_processes = self.parsed(code, name, values::boolean(value));
             }
-            Key::EnvMode => self.planned(key, value),
+            Key::EnvMode => self.out.layer.env_mode = self.parsed(code, name, values::env_mode(value)),
             // Read by the caller, after everything else.
             Key::Config => {}
-        }
-    }
-
-    /// A setting of the contract that this release reads and refuses, unless it asks for what holds anyway.
-    fn planned(&mut self, key: Key, value: &str) {
-        let asks = values::one_of(value, &["auto", "exec", "kubelet"]).map(|mode| mode == "kubelet");
-        if let Some(asks) = self.parsed(codes::VALUE, key.name(), asks) {
-            self.out.layer.not_yet.insert(key, asks);
         }
     }
 

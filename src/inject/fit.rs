@@ -1,27 +1,21 @@
 //! Request and pod together: who receives what and as whom the agent runs, or everything that stands in the way.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::{
-    mounts,
-    names::{self, BINARY, ENV_DIR},
+    env::{self, Way},
+    mounts, names,
     ours::Earlier,
     owner::{self, Owner},
-    pod::{Container, Pod},
+    pod::Pod,
     policy::Policy,
     problem::Problem,
     receivers,
-    references::{self, Delivered},
     request::Request,
     views::{self, View},
 };
 use crate::{
-    agent::{
-        plan::{OnChange, OnFailure},
-        wrapper::Wrapping,
-    },
+    agent::plan::{OnChange, OnFailure},
     codes::pod as codes,
 };
 
@@ -56,6 +50,15 @@ pub struct Fitted<'a> {
     pub view: View<'a>,
     /// Whether a command of it is wrapped, which takes the binary and variables.
     pub wrapper: bool,
+    /// Whether kubelet reads variables of it.
+    pub kubelet: bool,
+}
+
+impl Fitted<'_> {
+    /// Whether its variables are written for anybody.
+    pub fn has_variables(&self) -> bool {
+        self.wrapper || self.kubelet
+    }
 }
 
 impl Shape<'_> {
@@ -72,8 +75,10 @@ pub struct Receiver {
     pub name: String,
     /// Its further mounts.
     pub mounts: Vec<Value>,
-    /// Its wrapped command, where it gets variables.
+    /// Its wrapped command, where the wrapper sets its variables.
     pub command: Option<Vec<String>>,
+    /// Its further variables, where kubelet sets them.
+    pub variables: Vec<Value>,
 }
 
 /// Fits the request to the pod (which is given without what is ours).
@@ -89,20 +94,28 @@ pub fn fit<'a>(pod: &'a Pod<'a>, request: &Request, policy: &Policy, earlier: Op
     let mut receivers = Vec::new();
     let mut fitted = Vec::new();
     for (number, view) in views.into_iter().enumerate() {
-        let mut wrapper = false;
+        let (mut wrapper, mut kubelet) = (false, false);
+        let asked = env::Asked { view: &view, number, request, policy };
         for container in &view.containers {
-            let command = wrapped_command(container, &view, request, &mut problems, &mut warnings);
+            let way = asked.way(container, &mut problems, &mut warnings);
+            let (command, variables) = match way {
+                Way::None => (None, Vec::new()),
+                Way::Wrapper(command) => (Some(command), Vec::new()),
+                Way::Kubelet(variables) => (None, variables),
+            };
             let planned =
                 mounts::of_receiver(&request.mount_path, view.has_files(), command.is_some(), number);
             problems.extend(mounts::conflicts(container, &planned));
             wrapper |= command.is_some();
+            kubelet |= !variables.is_empty();
             receivers.push(Receiver {
                 name: container.name.to_owned(),
                 mounts: planned.iter().map(mounts::Planned::to_json).collect(),
                 command,
+                variables,
             });
         }
-        fitted.push(Fitted { view, wrapper });
+        fitted.push(Fitted { view, wrapper, kubelet });
     }
     if request.refresh.is_none() && pod.never_restarts && request.on_failure == OnFailure::Block {
         warnings.push(format!(
@@ -165,73 +178,4 @@ fn taken_names(pod: &Pod<'_>) -> Vec<Problem> {
             )
         })
         .collect()
-}
-
-/// The command that starts the container's own through the wrapper; none where no variables are delivered to it.
-fn wrapped_command(
-    container: &Container<'_>,
-    view: &View<'_>,
-    request: &Request,
-    problems: &mut Vec<Problem>,
-    warnings: &mut Vec<String>,
-) -> Option<Vec<String>> {
-    let needs_variables = view.needs_variables();
-    if !needs_variables && !view.projections.files() {
-        return None;
-    }
-    let name = container.name;
-    let own: BTreeSet<&str> = container.env.iter().map(|(name, _)| *name).collect();
-    for entry in &view.variables {
-        if own.contains(entry.name.as_str()) {
-            let message = format!(
-                "container `{name}` sets it in its own env; remove one of the two, or leave the container out with esc.pulumi.com/containers"
-            );
-            problems.push(Problem::invalid(
-                codes::VARIABLE_TAKEN,
-                format!("variable {}", entry.name),
-                message,
-            ));
-        }
-    }
-    let supplied = request.commands.get(name);
-    let command: Vec<&str> = match (&container.command, supplied) {
-        (Some(command), _) => command.clone(),
-        (None, Some(command)) => command.iter().map(String::as_str).collect(),
-        (None, None) if needs_variables => {
-            problems.push(Problem::invalid(
-                codes::NO_COMMAND,
-                format!("container {name}"),
-                format!(
-                    "variables need a command, and its command is only known from the image; add esc.pulumi.com/command.{name}: '[\"/path/to/program\"]', or a `command` in the container"
-                ),
-            ));
-            return None;
-        }
-        // The files of a projection arrive all the same; only the variables with their paths need a wrapper.
-        (None, None) => return None,
-    };
-    let projects = view.projections.env() || view.projections.files();
-    let delivered = Delivered {
-        named: view.variables.iter().map(|entry| entry.name.as_str()).collect(),
-        any_other: projects,
-    };
-    let expansions = references::expansions(container, &command, &delivered);
-    if expansions.shows_on_command_line {
-        warnings.push(format!(
-            "[{}] container {name}: its command line refers to a delivered variable, whose value shows in ps",
-            codes::ON_COMMAND_LINE
-        ));
-    }
-    let wrapping = Wrapping {
-        env_dir: ENV_DIR.to_owned(),
-        supplied: container.command.is_none()
-            || container.launcher.as_ref().is_some_and(|launcher| launcher.supplied),
-        own: own.into_iter().filter(|_| projects).map(str::to_owned).collect(),
-        variables: expansions.variables,
-        arguments: expansions.arguments,
-    };
-    let mut wrapped = vec![BINARY.to_owned(), "exec".to_owned()];
-    wrapped.extend(wrapping.to_arguments());
-    wrapped.extend(command.into_iter().map(str::to_owned));
-    Some(wrapped)
 }

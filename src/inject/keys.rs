@@ -259,7 +259,7 @@ pub const DOCS: &[Doc] = &[
     doc(
         "env-mode",
         "`auto`, `exec`, `kubelet` [`auto`]",
-        "How variables arrive. `kubelet` is not built yet.",
+        "How variables arrive: through the wrapper, or from kubelet. `auto`: the wrapper where a command is known, else kubelet where it can.",
     ),
     doc(
         "refresh",

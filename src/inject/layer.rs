@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{keys::Key, problem::Problem, quantity::Quantity, refresh};
+use super::{env::EnvMode, problem::Problem, quantity::Quantity, refresh};
 use crate::{
     agent::plan::{OnFailure, Projections, Source},
     esc::{
@@ -68,8 +68,8 @@ pub struct Layer {
     pub names_unreadable: bool,
     /// How values are kept fresh.
     pub refresh: refresh::Said,
-    /// Settings of the contract that this release does not carry out, and whether they are asked for.
-    pub not_yet: BTreeMap<Key, bool>,
+    /// How variables arrive.
+    pub env_mode: Option<EnvMode>,
 }
 
 /// What is asked of one variable.
@@ -181,7 +181,7 @@ impl Layer {
             log_level,
             names_unreadable,
             refresh,
-            not_yet,
+            env_mode,
         } = over;
         self.variables.extend(variables);
         for (name, file) in files {
@@ -190,7 +190,6 @@ impl Layer {
         }
         self.commands.extend(commands);
         self.resources.extend(resources);
-        self.not_yet.extend(not_yet);
         Self {
             environments: environments.or(self.environments),
             variables: self.variables,
@@ -211,7 +210,7 @@ impl Layer {
             log_level: log_level.or(self.log_level),
             names_unreadable: names_unreadable || self.names_unreadable,
             refresh: self.refresh.overlaid(refresh),
-            not_yet: self.not_yet,
+            env_mode: env_mode.or(self.env_mode),
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 mod annotations;
 mod config;
+mod env;
 mod fit;
 pub mod keys;
 mod layer;

@@ -117,7 +117,7 @@ fn directories(number: usize, fitted: &Fitted<'_>) -> Vec<(String, String)> {
     let files = (names::files_volume(number), names::files_dir(number));
     let env = (names::env_volume(number), names::env_dir(number));
     let files = fitted.view.has_files().then_some(files);
-    files.into_iter().chain(fitted.wrapper.then_some(env)).collect()
+    files.into_iter().chain(fitted.has_variables().then_some(env)).collect()
 }
 
 fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape<'_>) -> Plan {
@@ -125,9 +125,9 @@ fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape
         containers: fitted.view.containers.iter().map(|container| container.name.to_owned()).collect(),
         mount_path: request.mount_path.clone(),
         files_dir: fitted.view.has_files().then(|| names::files_dir(number)),
-        env_dir: fitted.wrapper.then(|| names::env_dir(number)),
+        env_dir: fitted.has_variables().then(|| names::env_dir(number)),
         wrapper: fitted.wrapper,
-        kubelet: false,
+        kubelet: fitted.kubelet,
         projections: fitted.view.projections,
         files: fitted.view.files.clone(),
         variables: fitted.view.variables.clone(),

@@ -4,12 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     annotations::{self, Source},
-    keys::Key,
     problem::Problem,
     values,
     version::Version,
 };
-use crate::{codes::annotations as codes, esc::token_type::TokenType};
+use crate::esc::token_type::TokenType;
 
 /// Containers that are not the user's: meshes, telemetry, other injectors. They receive nothing unless named.
 pub const EXCLUDED_CONTAINERS: &[&str] = &[
@@ -97,12 +96,7 @@ pub fn service_root(url: &str) -> Result<String, String> {
 /// What is wrong with annotation defaults, before they are wrong for every pod.
 pub fn problems_of_defaults(defaults: &BTreeMap<String, String>) -> Vec<Problem> {
     let pairs = defaults.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let read = annotations::read(Source::Operator, pairs);
-    let not_yet = read.layer.not_yet.into_iter().filter(|(_, asked)| *asked);
-    let not_yet = not_yet.map(|(key, _): (Key, bool)| {
-        Problem::invalid(codes::NOT_YET, format!("operator default {key}"), "comes with a later release")
-    });
-    read.problems.into_iter().chain(not_yet).collect()
+    annotations::read(Source::Operator, pairs).problems
 }
 
 /// How pods prove who they are.

@@ -4,6 +4,8 @@
 //! mounts in receivers and the wrapped commands: they are repaired. What others did to our container (image mirror,
 //! pull policy, resources, security context, further variables and mounts) stays.
 
+use std::collections::BTreeSet;
+
 use json_patch::Patch;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +15,7 @@ use super::{
     ours::{self, Earlier},
     patch::{Editor, Step, Step::Index, Step::Key},
     plan::Injection,
-    pod::{Container, Pod},
+    pod::{Container, Pod, is_our_variable},
     quantity::Quantity,
     sidecar::METRICS_PORT,
 };
@@ -40,7 +42,9 @@ pub fn patch(
     earlier: Option<&Earlier>,
     injection: &Injection,
 ) -> Patch {
-    let mut editor = Editor::new(skeleton(document));
+    let from_kubelet = found.all_containers().any(|container| container.has_our_variables)
+        || injection.receivers.iter().any(|receiver| !receiver.variables.is_empty());
+    let mut editor = Editor::new(skeleton(document, from_kubelet));
     volumes(&mut editor, found, injection);
     agent(&mut editor, earlier, injection);
     // Containers after the agent moved: indices come from the copy.
@@ -62,7 +66,7 @@ pub fn patch(
 
 /// The pod without what is neither looked at nor written here: to copy the whole would cost more than all the rest.
 /// Every list keeps all its elements, so positions are those of the pod.
-fn skeleton(document: &Value) -> Value {
+fn skeleton(document: &Value, with_variables: bool) -> Value {
     let members = |object: &Value, keys: &[&str]| {
         let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), object.get(key)?.clone())));
         Value::Object(kept.collect())
@@ -84,7 +88,8 @@ fn skeleton(document: &Value) -> Value {
     }
     for key in ["initContainers", "containers"] {
         if let Some(containers) = document.get("spec").and_then(|spec| spec.get(key)) {
-            let keys = ["name", "command", "args", "volumeMounts"];
+            let mut keys = vec!["name", "command", "args", "volumeMounts"];
+            keys.extend(with_variables.then_some("env"));
             spec.insert(key.to_owned(), list(containers, &keys, |name| name == AGENT));
         }
     }
@@ -252,6 +257,40 @@ fn mounts(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
     }
 }
 
+/// Brings the variables that kubelet takes from our volumes to what is planned: before the container's own, which may
+/// refer to them.
+fn variables(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
+    let list = path(&[container, &[Key("env")]]);
+    let key = |entry: &Value| -> Option<(String, String, bool)> {
+        let reference = entry.pointer("/valueFrom/fileKeyRef")?;
+        // The API server writes down what is the default.
+        let is_optional = reference.get("optional") == Some(&Value::Bool(true));
+        Some((member(entry, "name")?.to_owned(), member(reference, "volumeName")?.to_owned(), is_optional))
+    };
+    let wanted: BTreeSet<_> = planned.iter().filter_map(key).collect();
+    let mut present = BTreeSet::new();
+    let mut doomed = Vec::new();
+    for (index, entry) in
+        elements(editor, &list).iter().enumerate().filter(|(_, entry)| is_our_variable(entry))
+    {
+        let is_planned = key(entry).is_some_and(|key| wanted.contains(&key) && present.insert(key));
+        if !is_planned {
+            doomed.push(index);
+        }
+    }
+    for index in doomed.iter().rev() {
+        editor.remove(&path(&[&list, &[Index(*index)]]));
+    }
+    for (index, planned) in planned.iter().enumerate() {
+        if key(planned).is_none_or(|key| !present.contains(&key)) {
+            editor.insert(&list, index, planned.clone());
+        }
+    }
+    if !doomed.is_empty() && elements(editor, &list).is_empty() {
+        editor.remove(&list);
+    }
+}
+
 /// A member that is text.
 fn member<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get(key).and_then(Value::as_str)
@@ -269,6 +308,7 @@ fn container(
     receiver: Option<&Receiver>,
 ) {
     mounts(editor, at, receiver.map_or(&[], |receiver| &receiver.mounts));
+    variables(editor, at, receiver.map_or(&[], |receiver| &receiver.variables));
     let wrapped = receiver.and_then(|receiver| receiver.command.as_deref());
     // What another webhook put before our wrapping stays there.
     if let Some(launcher) = plain.and_then(|plain| plain.launcher.as_ref()) {

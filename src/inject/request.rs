@@ -8,6 +8,7 @@ use std::{
 use super::{
     Context,
     annotations::{self, Source},
+    env::EnvMode,
     keys::{Key, PREFIX},
     layer::{File, Layer, Resource, Variable},
     origin::{self, Origin},
@@ -62,6 +63,8 @@ pub struct Request {
     pub on_failure: OnFailure,
     /// Budget of the fetch.
     pub timeout: Duration,
+    /// How variables arrive.
+    pub env_mode: EnvMode,
     /// How values are kept fresh; fetched once when none.
     pub refresh: Option<Refresh>,
     /// Whether the pod's processes are to see one another.
@@ -133,13 +136,6 @@ fn judge(
     problems: &mut Vec<Problem>,
 ) -> (Request, Option<Origin>) {
     let policy = context.policy;
-    for (key, _) in layer.not_yet.iter().filter(|(_, asked)| **asked) {
-        problems.push(Problem::invalid(
-            codes::NOT_YET,
-            subject(*key),
-            "comes with a later release; remove it",
-        ));
-    }
     let (files, orphans) = files(layer.files);
     problems.extend(orphans);
     let variables: Vec<_> = layer
@@ -178,6 +174,7 @@ fn judge(
         mount_path: layer.mount_path.unwrap_or_else(|| DEFAULT_MOUNT_PATH.to_owned()),
         on_failure: layer.on_failure.unwrap_or_default(),
         timeout: layer.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        env_mode: layer.env_mode.unwrap_or_default(),
         refresh,
         shares_processes,
         init_first: layer.init_first.unwrap_or(true),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{pod::MAX_CONTAINERS, quantity::Quantity, sidecar::RESTART_EXIT_CODE};
+use super::{env::EnvMode, pod::MAX_CONTAINERS, quantity::Quantity, sidecar::RESTART_EXIT_CODE};
 use crate::{
     agent::{
         plan::{OnChange, OnFailure, Projections},
@@ -86,6 +86,15 @@ pub fn projections(value: &str) -> Result<Projections, String> {
         "env" => Projections::Env,
         "files" => Projections::Files,
         _ => Projections::None,
+    })
+}
+
+/// `env-mode`.
+pub fn env_mode(value: &str) -> Result<EnvMode, String> {
+    Ok(match one_of(value, &["auto", "exec", "kubelet"])? {
+        "exec" => EnvMode::Exec,
+        "kubelet" => EnvMode::Kubelet,
+        _ => EnvMode::Auto,
     })
 }
 

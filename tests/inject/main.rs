@@ -9,6 +9,7 @@
 )]
 
 mod awkward;
+mod kubelet;
 mod properties;
 mod refresh;
 mod refusals;

@@ -88,13 +88,6 @@ fn refuses_each_malformed_annotation_with_its_code() {
 }
 
 #[test]
-fn refuses_what_is_not_built_yet_instead_of_ignoring_it() {
-    for (key, value) in [("env-mode", "kubelet")] {
-        assert_refused(&pod(&[ENVIRONMENT, (key, value)]), "ESC111", "later release");
-    }
-}
-
-#[test]
 fn settings_that_ask_for_nothing_new_are_fine() {
     for (key, value) in [
         ("on-change", "none"),
