@@ -152,7 +152,6 @@ impl PolicyArgs {
             min_refresh: self.min_refresh,
             allowed_on_change_urls: self.allow_on_change_url,
             min_kubelet: self.min_kubelet,
-            api_server: None,
             agent_user,
             own_namespace: self.own_namespace,
             agent_log_level: "info".to_owned(),

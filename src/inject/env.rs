@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 use super::{
     names::{self, BINARY, ENV_DIR},
     pod::Container,
-    policy::Policy,
     problem::Problem,
     references::{self, Delivered},
     request::Request,
-    version::Version,
+    version::{Releases, Version},
     views::View,
 };
 use crate::{
@@ -45,9 +44,6 @@ pub enum Way {
 /// The first kubelet that reads the files that the agent writes. Older ones set empty variables in silence.
 const READS_FILES: Version = Version::new(1, 35);
 
-/// The first API server that goes with no older kubelet than that.
-const IMPLIES_READERS: Version = Version::new(1, 38);
-
 /// A view and its number, and what decides on its variables.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -57,8 +53,8 @@ pub struct Asked<'a> {
     pub number: usize,
     /// The request.
     pub request: &'a Request,
-    /// The operator's policy.
-    pub policy: &'a Policy,
+    /// What is known of the cluster's releases.
+    pub releases: Releases,
 }
 
 impl Asked<'_> {
@@ -148,15 +144,12 @@ impl Asked<'_> {
 
     /// Why kubelet can't hand over the view's variables; none if it can.
     fn kubelet_cannot(self) -> Option<String> {
-        let Self { view, policy, .. } = self;
-        let is_known = policy.min_kubelet.is_some_and(|oldest| oldest >= READS_FILES)
-            || policy.api_server.is_some_and(|api_server| api_server >= IMPLIES_READERS);
-        if !is_known {
+        if !self.releases.kubelets_are_at_least(READS_FILES) {
             return Some(format!(
                 "kubelet can't deliver its variables, since not every kubelet is known to be {READS_FILES} or newer; the operator can say so with --min-kubelet {READS_FILES}"
             ));
         }
-        view.projections.env().then(|| {
+        self.view.projections.env().then(|| {
             "kubelet has to know the names of variables, and those of `environmentVariables` are only known when the environment is opened; name them in env.X annotations"
                 .to_owned()
         })

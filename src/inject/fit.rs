@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::{
+    Context,
     env::{self, Way},
     mounts, names,
     ours::Earlier,
     owner::{self, Owner},
     pod::Pod,
-    policy::Policy,
     problem::Problem,
     receivers,
     request::Request,
@@ -82,7 +82,13 @@ pub struct Receiver {
 }
 
 /// Fits the request to the pod (which is given without what is ours).
-pub fn fit<'a>(pod: &'a Pod<'a>, request: &Request, policy: &Policy, earlier: Option<&Earlier>) -> Fit<'a> {
+pub fn fit<'a>(
+    pod: &'a Pod<'a>,
+    request: &Request,
+    context: &Context<'_>,
+    earlier: Option<&Earlier>,
+) -> Fit<'a> {
+    let policy = context.policy;
     let (placement, mut problems, mut warnings) = receivers::place(pod, request, policy, earlier);
     problems.extend(taken_names(pod));
     let views = views::group(&placement.receivers, request);
@@ -95,7 +101,7 @@ pub fn fit<'a>(pod: &'a Pod<'a>, request: &Request, policy: &Policy, earlier: Op
     let mut fitted = Vec::new();
     for (number, view) in views.into_iter().enumerate() {
         let (mut wrapper, mut kubelet) = (false, false);
-        let asked = env::Asked { view: &view, number, request, policy };
+        let asked = env::Asked { view: &view, number, request, releases: context.releases() };
         for container in &view.containers {
             let way = asked.way(container, &mut problems, &mut warnings);
             let (command, variables) = match way {

@@ -70,21 +70,12 @@ pub struct Policy {
     pub allowed_on_change_urls: Vec<String>,
     /// Oldest kubelet of the cluster, as far as the operator says it.
     pub min_kubelet: Option<Version>,
-    /// Release of the API server, as far as it is known.
-    pub api_server: Option<Version>,
     /// Uid of the agent where the pod does not settle it; none on OpenShift.
     pub agent_user: Option<u32>,
     /// The injector's own namespace, which is never injected.
     pub own_namespace: Option<String>,
     /// Log level of the agent unless the pod says otherwise.
     pub agent_log_level: String,
-}
-
-impl Policy {
-    /// Whether the API server is known to be of this release or newer: no kubelet is newer than it.
-    pub fn api_server_is_at_least(&self, version: Version) -> bool {
-        self.api_server.max(self.min_kubelet).is_some_and(|known| known >= version)
-    }
 }
 
 /// ESC's address as the operator wrote it, with or without `/api/esc`: its service root, held to the rules of the
@@ -133,7 +124,6 @@ impl Default for Policy {
             min_refresh: Duration::from_secs(60),
             allowed_on_change_urls: Vec::new(),
             min_kubelet: None,
-            api_server: None,
             agent_user: Some(AGENT_USER),
             own_namespace: None,
             agent_log_level: "info".to_owned(),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    Context,
     keys::{Key, PREFIX},
     pod::Pod,
-    policy::Policy,
     problem::Problem,
     values,
     version::Version,
@@ -71,9 +71,10 @@ pub fn judge(
     said: Said,
     own: &Said,
     pod: &Pod<'_>,
-    policy: &Policy,
+    context: &Context<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Refresh> {
+    let policy = context.policy;
     let mut refuse = |key: Key, message: &str| {
         problems.push(Problem::invalid(codes::CONTRADICTION, format!("{PREFIX}{key}"), message));
     };
@@ -127,7 +128,7 @@ pub fn judge(
             message,
         ));
     }
-    if restarts && !policy.api_server_is_at_least(RESTARTS_ALL) {
+    if restarts && !context.releases().api_server_is_at_least(RESTARTS_ALL) {
         let message = format!(
             "restart needs an API server of {RESTARTS_ALL} or newer, and this one is not known to be; the operator can say so with --min-kubelet {RESTARTS_ALL}"
         );

@@ -119,7 +119,7 @@ pub fn read(pod: &Pod<'_>, context: &Context<'_>) -> Asked {
     let own_refresh = own.layer.refresh.clone();
     let layer = below.overlaid(own.layer);
     let shares_processes = layer.refresh.shares_processes();
-    let refresh = refresh::judge(layer.refresh.clone(), &own_refresh, pod, context.policy, &mut problems);
+    let refresh = refresh::judge(layer.refresh.clone(), &own_refresh, pod, context, &mut problems);
     let (request, origin) = judge(layer, (refresh, shares_processes), context, &mut problems);
     Asked { request, origin, problems, warnings }
 }

@@ -19,6 +19,43 @@ impl Version {
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
     }
+
+    /// The first number.
+    pub const fn major(self) -> u32 {
+        self.major
+    }
+
+    /// The second number.
+    pub const fn minor(self) -> u32 {
+        self.minor
+    }
+}
+
+/// What is known of a cluster's releases.
+#[derive(Debug, Clone, Copy)]
+pub struct Releases {
+    /// The API server's.
+    pub api_server: Option<Version>,
+    /// That of the oldest kubelet, as the operator says it.
+    pub min_kubelet: Option<Version>,
+}
+
+impl Releases {
+    /// How many releases a kubelet may be older than its API server.
+    const SKEW: u32 = 3;
+
+    /// Whether the API server is of this release or newer: no kubelet is newer than it.
+    pub fn api_server_is_at_least(self, version: Version) -> bool {
+        self.api_server.max(self.min_kubelet).is_some_and(|known| known >= version)
+    }
+
+    /// Whether every kubelet is of this release or newer.
+    pub fn kubelets_are_at_least(self, version: Version) -> bool {
+        let Version { major, minor } = version;
+        let implied = Version { major, minor: minor.saturating_add(Self::SKEW) };
+        self.min_kubelet.is_some_and(|oldest| oldest >= version)
+            || self.api_server.is_some_and(|api_server| api_server >= implied)
+    }
 }
 
 impl FromStr for Version {

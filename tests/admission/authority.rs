@@ -12,7 +12,7 @@ use std::{
 };
 
 use esc_injector::webhook::{
-    Certificates, Config, Webhook,
+    Certificates, Config, Webhook, WorkloadChecks,
     certs::{Lifetimes, SelfManaged, authority::Authority, state},
 };
 use hyper::Method;
@@ -77,6 +77,7 @@ impl Replica {
             certificates,
             cluster: None,
             policy: policy(),
+            workload_checks: WorkloadChecks::default(),
             limits: quick(),
         };
         let webhook = Webhook::bind(config).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
 
-use esc_injector::webhook::{Certificates, Config, Webhook, certs::files::CertificateFiles};
+use esc_injector::webhook::{Certificates, Config, Webhook, WorkloadChecks, certs::files::CertificateFiles};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -45,7 +45,7 @@ async fn a_webhook_serves_with_what_was_made_by_every_name_of_its_service() {
     for name in FILES {
         assert!(said.contains(&out.join(name).display().to_string()), "{said}");
         let mode = fs::metadata(out.join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, if name.ends_with(".key") { 0o600 } else { 0o644 }, "{name}");
+        assert_eq!(mode, if name.contains("key") { 0o600 } else { 0o644 }, "{name}");
     }
     let files = CertificateFiles { certificate: out.join("tls.crt"), key: out.join("tls.key") };
     let config = Config {
@@ -54,6 +54,7 @@ async fn a_webhook_serves_with_what_was_made_by_every_name_of_its_service() {
         certificates: Certificates::Files(files),
         cluster: None,
         policy: policy(),
+        workload_checks: WorkloadChecks::default(),
         limits: quick(),
     };
     let webhook = Webhook::bind(config).await.unwrap();

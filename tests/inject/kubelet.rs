@@ -1,6 +1,6 @@
 //! Variables that kubelet delivers: to whom, how, and when not.
 
-use esc_injector::inject::{Outcome, Policy, inject};
+use esc_injector::inject::{Context, Outcome, Policy, inject};
 use serde_json::{Value, json};
 
 use crate::support::{apply, context, new_kubelets_everywhere, plan, pod, policy, refused};
@@ -101,10 +101,11 @@ fn kubelet_is_only_used_where_every_one_is_known_to_be_new_enough() {
         (None, version("1.38"), true),
         (version("1.34"), version("1.37"), false),
     ] {
-        let policy = Policy { min_kubelet, api_server, ..policy() };
+        let policy = Policy { min_kubelet, ..policy() };
+        let context = Context { api_server, ..context(&policy) };
         for (mode, code) in [("auto", "ESC202"), ("kubelet", "ESC220")] {
-            match inject(&bare(&[("env.A", "a"), ("env-mode", mode)]), &context(&policy)) {
-                Outcome::Injected { .. } => assert!(possible, "{policy:?}"),
+            match inject(&bare(&[("env.A", "a"), ("env-mode", mode)]), &context) {
+                Outcome::Injected { .. } => assert!(possible, "{min_kubelet:?} {api_server:?}"),
                 Outcome::Refused(problems) => {
                     assert!(
                         !possible && problems.len() == 1 && problems[0].code.id() == code,
@@ -160,7 +161,7 @@ fn what_others_did_to_the_references_is_repaired_and_their_own_variables_stay() 
         |env: &mut Vec<Value>| env[1]["valueFrom"]["fileKeyRef"]["optional"] = json!(true),
         |env: &mut Vec<Value>| env[0]["valueFrom"]["fileKeyRef"]["volumeName"] = json!("esc-env-7"),
         |env: &mut Vec<Value>| {
-            env.push(json!({"name": "C", "valueFrom": {"fileKeyRef": {"volumeName": "esc-env-0", "path": "env", "key": "C"}}}))
+            env.push(json!({"name": "C", "valueFrom": {"fileKeyRef": {"volumeName": "esc-env-0", "path": "env", "key": "C"}}}));
         },
         Vec::clear,
     ] {

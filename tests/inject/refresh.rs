@@ -1,17 +1,13 @@
 //! The agent as a native sidecar: what it looks like, who may ask for what, and what is repaired.
 
-use esc_injector::inject::{Outcome, Policy, inject};
+use esc_injector::inject::{Context, Outcome, Policy, inject};
 use serde_json::{Value, json};
 
 use crate::support::{apply, context, plan, pod, policy, refused, without_prefix};
 
 /// An operator whose API server restarts whole pods.
 fn newest() -> Policy {
-    Policy {
-        api_server: Some("1.36".parse().unwrap()),
-        allowed_on_change_urls: vec!["https://reloader.example/shop".to_owned()],
-        ..policy()
-    }
+    Policy { allowed_on_change_urls: vec!["https://reloader.example/shop".to_owned()], ..policy() }
 }
 
 fn asking(more: &[(&str, &str)]) -> Value {
@@ -20,7 +16,8 @@ fn asking(more: &[(&str, &str)]) -> Value {
 }
 
 fn decide(pod: &Value) -> Outcome {
-    inject(pod, &context(&newest()))
+    let policy = newest();
+    inject(pod, &Context { api_server: Some("1.36".parse().unwrap()), ..context(&policy) })
 }
 
 fn injected(pod: &Value) -> (Value, Vec<String>) {
@@ -173,9 +170,9 @@ fn a_restart_needs_an_api_server_that_is_known_to_be_new_enough() {
         (None, version("1.35"), false),
         (None, version("1.36"), true),
     ] {
-        let policy = Policy { api_server, min_kubelet, ..policy() };
-        match inject(&asking, &context(&policy)) {
-            Outcome::Injected { .. } => assert!(allowed, "{policy:?}"),
+        let policy = Policy { min_kubelet, ..policy() };
+        match inject(&asking, &Context { api_server, ..context(&policy) }) {
+            Outcome::Injected { .. } => assert!(allowed, "{min_kubelet:?} {api_server:?}"),
             Outcome::Refused(problems) => {
                 assert!(!allowed && problems.len() == 1 && problems[0].code.id() == "ESC122", "{problems:?}");
             }
@@ -221,8 +218,11 @@ fn defaults_that_mean_nothing_without_refresh_are_for_other_pods() {
         ("restart-spread", "1m"),
         ("metrics-port", "9464"),
     ]);
-    let context =
-        esc_injector::inject::Context { namespace_annotations: Some(&namespace), ..context(&policy) };
+    let context = Context {
+        namespace_annotations: Some(&namespace),
+        api_server: Some("1.36".parse().unwrap()),
+        ..context(&policy)
+    };
     let once = pod(&[("file.a", "a")]);
     assert_eq!(plan(&apply(&once, inject(&once, &context)).0).get("refresh"), None);
     let fresh = pod(&[("file.a", "a"), ("refresh", "1h")]);

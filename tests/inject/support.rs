@@ -41,7 +41,7 @@ pub fn pod(annotations: &[(&str, &str)]) -> Value {
 }
 
 pub fn context(policy: &Policy) -> Context<'_> {
-    Context { namespace: "shop", namespace_annotations: None, everyone: false, policy }
+    Context { namespace: "shop", namespace_annotations: None, everyone: false, api_server: None, policy }
 }
 
 pub fn run(pod: &Value) -> Outcome {
