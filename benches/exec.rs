@@ -26,9 +26,9 @@ fn benches(criterion: &mut Criterion) {
     });
     for (name, count) in [("wrapped", 10), ("wrapped with 10000 variables", 10_000)] {
         let directory = tempfile::tempdir().unwrap();
-        let variables: String =
+        let variables: Vec<_> =
             (0..count).map(|index| format!("+VARIABLE_{index}=value {index}\0")).collect();
-        std::fs::write(directory.path().join("environ"), variables).unwrap();
+        std::fs::write(directory.path().join("environ"), variables.concat()).unwrap();
         let mut command = wrapped(directory.path());
         command.env_clear();
         group.bench_function(name, |bencher| {
