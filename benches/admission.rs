@@ -18,6 +18,7 @@ use esc_injector::{
         WorkloadChecks,
         handler::{Endpoint, Rules, answer},
         namespaces::Namespaces,
+        version::ApiServer,
     },
 };
 use serde_json::Value;
@@ -47,6 +48,7 @@ fn handler(c: &mut Criterion) {
     let rules = Rules {
         policy: policy(),
         namespaces: Namespaces::unread(),
+        api_server: ApiServer::default(),
         workload_checks: WorkloadChecks::default(),
     };
     let mut group = c.benchmark_group("handler");
@@ -65,8 +67,13 @@ fn handler(c: &mut Criterion) {
 
 fn core(c: &mut Criterion) {
     let policy = policy();
-    let context =
-        Context { namespace: "shop", namespace_annotations: None, everyone: false, policy: &policy };
+    let context = Context {
+        namespace: "shop",
+        namespace_annotations: None,
+        everyone: false,
+        api_server: None,
+        policy: &policy,
+    };
     let mut group = c.benchmark_group("inject");
     for (name, pod) in pods() {
         assert!(matches!(inject(&pod, &context), Outcome::Injected { .. }));

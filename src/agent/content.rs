@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     envfile::{Origin, Variable},
-    plan::{FileEntry, VariableEntry, View},
+    kubelet::{self, Unwritable},
+    plan::{FileEntry, Source, VariableEntry, View},
     publish::Entry,
 };
 use crate::{
@@ -15,8 +16,11 @@ use crate::{
         names::{FileName, VariableName},
         path::{NotFound, Path},
         projection::{self, Projected, UnknownValue},
-        render::{self, Format, RenderError},
-        value::Value,
+        render::{
+            self, Format, RenderError,
+            template::{Mistake, Root, TemplateError},
+        },
+        value::{Kind, Value},
     },
     secret::Secret,
 };
@@ -34,6 +38,8 @@ pub struct Content {
     pub files: Vec<Entry>,
     /// Variables by name.
     pub variables: Vec<Variable>,
+    /// The text that kubelet reads them from, for a view that it serves.
+    pub kubelet: Option<Secret>,
 }
 
 /// Where a value goes.
@@ -72,6 +78,17 @@ pub enum Problem {
         /// The variable.
         name: VariableName,
     },
+    /// The file's template has no text.
+    #[error("file {file}: {error}")]
+    Template {
+        /// The file.
+        file: FileName,
+        /// Why.
+        error: TemplateError,
+    },
+    /// The value can't be read by kubelet.
+    #[error(transparent)]
+    Kubelet(#[from] Unwritable),
     /// ESC could not compute a projected value.
     #[error(transparent)]
     Unknown(#[from] UnknownValue),
@@ -103,8 +120,28 @@ impl Problem {
             }
             Self::Unwritable { .. } => codes::UNWRITABLE_VALUE,
             Self::Nul { .. } => codes::NUL,
+            Self::Template { error, .. } => match error.mistake {
+                Mistake::Missing(_) => codes::MISSING_PATH,
+                Mistake::Unknown { .. } => codes::UNKNOWN_VALUE,
+                Mistake::Limit => codes::TEMPLATE_LIMIT,
+                Mistake::Syntax(_) | Mistake::Undefined | Mistake::Operation(_) => codes::TEMPLATE,
+            },
+            Self::Kubelet(problem) => problem.reason.code(),
             Self::Names { .. } => codes::PROJECTED_NAMES,
             Self::Clash { .. } => codes::NAME_CLASH,
+        }
+    }
+}
+
+impl Problem {
+    /// The path that leads nowhere, if that is the problem.
+    pub fn not_found(&self) -> Option<&NotFound> {
+        match self {
+            Self::Missing { not_found, .. } => Some(not_found),
+            Self::Template { error: TemplateError { mistake: Mistake::Missing(not_found), .. }, .. } => {
+                Some(not_found)
+            }
+            _ => None,
         }
     }
 }
@@ -117,6 +154,7 @@ pub fn resolve(view: &View, environment: &Value) -> Result<Content, Vec<Problem>
         files: BTreeMap::new(),
         variables: BTreeMap::new(),
         problems: Vec::new(),
+        root: None,
     };
     // Later ones win: a projected file over a projected variable, as ESC has it, and explicit entries over both.
     resolving.project_variables();
@@ -132,11 +170,12 @@ struct Resolving<'a> {
     files: BTreeMap<FileName, Entry>,
     variables: BTreeMap<VariableName, Variable>,
     problems: Vec<Problem>,
+    root: Option<Root>,
 }
 
 impl Resolving<'_> {
     fn project_variables(&mut self) {
-        if !self.view.projections.env() || self.view.env_dir.is_none() {
+        if !self.view.projections.env() || !self.view.wrapper {
             return;
         }
         let mut illegal = Vec::new();
@@ -159,7 +198,7 @@ impl Resolving<'_> {
                 illegal.push(key);
                 continue;
             };
-            if self.view.env_dir.is_some() {
+            if self.view.wrapper {
                 let Ok(variable) = key.parse() else {
                     illegal.push(key);
                     continue;
@@ -187,45 +226,83 @@ impl Resolving<'_> {
 
     fn file(&mut self, entry: &FileEntry) {
         let name = &entry.name;
-        let written = self.value(&entry.path, || Destination::File(name.clone())).and_then(|value| {
-            let format = entry.format.unwrap_or_else(|| Format::for_value(name.as_str(), &value));
-            let text = render::render(&value, format);
-            match entry.decode {
-                None => text,
-                Some(decode) => text.and_then(|text| render::decode(&text, decode)),
-            }
-            .map_err(|error| Problem::Unwritable { destination: Destination::File(name.clone()), error })
+        let destination = || Destination::File(name.clone());
+        let absence = Absence::new(entry.optional, entry.default.as_deref());
+        let written = match &entry.source {
+            Source::Path(path) => self.text(path, destination, absence, |value| {
+                let format = entry.format.unwrap_or_else(|| Format::for_value(name.as_str(), value));
+                render::render(value, format)
+            }),
+            Source::Template(template) => self
+                .root()
+                .render(template)
+                .map(|text| absence.stand_in(text))
+                .map_err(|error| Problem::Template { file: name.clone(), error }),
+        };
+        let decoded = written.and_then(|text| match (text, entry.decode) {
+            (Some(text), Some(decode)) => render::decode(&text, decode)
+                .map(Some)
+                .map_err(|error| Problem::Unwritable { destination: destination(), error }),
+            (text, _) => Ok(text),
         });
-        match written {
-            Ok(content) => {
+        match decoded {
+            Ok(Some(content)) => {
                 let mode = entry.mode.unwrap_or(DEFAULT_MODE) & MODE_BITS;
                 self.files.insert(name.clone(), Entry { name: name.clone(), content, mode });
             }
+            // What a projection put there is not what the pod named.
+            Ok(None) => drop(self.files.remove(name)),
             Err(problem) => self.problems.push(problem),
         }
     }
 
     fn variable(&mut self, entry: &VariableEntry) {
         let name = &entry.name;
-        let written = self.value(&entry.path, || Destination::Variable(name.clone())).and_then(|value| {
-            // Without a file name there is no extension to go by: scalars as text, the rest as compact JSON.
-            let format = entry.format.unwrap_or_else(|| Format::for_value("", &value));
-            render::render(&value, format).map_err(|error| Problem::Unwritable {
-                destination: Destination::Variable(name.clone()),
-                error,
-            })
-        });
+        let absence = Absence::new(entry.optional, entry.default.as_deref());
+        let written = self.text(
+            &entry.path,
+            || Destination::Variable(name.clone()),
+            absence,
+            |value| {
+                // Without a file name there is no extension to go by: scalars as text, the rest as compact JSON.
+                let format = entry.format.unwrap_or_else(|| Format::for_value("", value));
+                render::render(value, format)
+            },
+        );
         match written {
-            Ok(value) => self.set(name.clone(), value, Origin::Explicit),
+            Ok(Some(value)) => self.set(name.clone(), value, Origin::Explicit),
+            Ok(None) => drop(self.variables.remove(name)),
             Err(problem) => self.problems.push(problem),
         }
     }
 
-    fn value(&self, path: &Path, destination: impl FnOnce() -> Destination) -> Result<Value, Problem> {
-        path.get(self.environment).map_err(|not_found| Problem::Missing {
-            destination: destination(),
-            not_found: Box::new(not_found),
-        })
+    /// The text of a property; none where there is none, and that is fine.
+    fn text(
+        &self,
+        path: &Path,
+        destination: impl Fn() -> Destination,
+        absence: Absence<'_>,
+        write: impl FnOnce(&Value) -> Result<Secret, RenderError>,
+    ) -> Result<Option<Secret>, Problem> {
+        let value = match path.get(self.environment) {
+            Ok(value) => value,
+            Err(not_found) if absence == Absence::Refused => {
+                let destination = destination();
+                return Err(Problem::Missing { destination, not_found: Box::new(not_found) });
+            }
+            Err(_) => return Ok(absence.fill()),
+        };
+        if value.kind == Kind::Null && absence != Absence::Refused {
+            return Ok(absence.fill());
+        }
+        let text =
+            write(&value).map_err(|error| Problem::Unwritable { destination: destination(), error })?;
+        Ok(absence.stand_in(text))
+    }
+
+    /// The environment for templates: a copy, made for the first of them.
+    fn root(&mut self) -> &Root {
+        self.root.get_or_insert_with(|| Root::new(self.environment.clone()))
     }
 
     fn set(&mut self, name: VariableName, value: Secret, origin: Origin) {
@@ -237,13 +314,47 @@ impl Resolving<'_> {
 
     fn finish(mut self) -> Result<Content, Vec<Problem>> {
         self.problems.extend(clashes(self.files.keys()));
+        let variables: Vec<_> = self.variables.into_values().collect();
+        let kubelet = self.view.kubelet.then(|| kubelet::write(&variables)).transpose();
+        let kubelet = kubelet.unwrap_or_else(|unwritable| {
+            self.problems.extend(unwritable.into_iter().map(Problem::from));
+            None
+        });
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
-        Ok(Content {
-            files: self.files.into_values().collect(),
-            variables: self.variables.into_values().collect(),
-        })
+        Ok(Content { files: self.files.into_values().collect(), variables, kubelet })
+    }
+}
+
+/// What becomes of a destination whose text is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absence<'a> {
+    /// It is refused; and an empty text is as good as any.
+    Refused,
+    /// It is left out.
+    LeftOut,
+    /// It gets this text.
+    Replaced(&'a str),
+}
+
+impl<'a> Absence<'a> {
+    fn new(optional: bool, default: Option<&'a str>) -> Self {
+        match default {
+            Some(text) => Self::Replaced(text),
+            None if optional => Self::LeftOut,
+            None => Self::Refused,
+        }
+    }
+
+    /// What arrives in place of the text.
+    fn fill(self) -> Option<Secret> {
+        if let Self::Replaced(text) = self { Some(Secret::from(text)) } else { None }
+    }
+
+    /// What arrives for a text that is there, and may be empty.
+    fn stand_in(self, text: Secret) -> Option<Secret> {
+        if text.is_empty() && self != Self::Refused { self.fill() } else { Some(text) }
     }
 }
 

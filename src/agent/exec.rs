@@ -7,7 +7,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
-    io,
+    fmt,
+    fs::File,
+    io::{self, Read},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
         process::CommandExt,
@@ -16,7 +18,11 @@ use std::{
     process::Command,
 };
 
-use rustix::{fs::Access, io::Errno};
+use rustix::{
+    fs::Access,
+    io::Errno,
+    process::{Resource, getrlimit},
+};
 
 use super::{
     envfile::{self, EnvFileError, Origin},
@@ -89,20 +95,54 @@ pub enum ExecError {
         source: io::Error,
     },
     /// The kernel takes no more variables and arguments.
-    #[error(
-        "starting {}: variables and arguments are too big ({total} bytes); the largest variable is {} with {size} bytes{}",
-        program.display(), largest.display(), if *size >= LARGEST_STRING { ", above the limit of 131072 for one" } else { "" }
-    )]
+    #[error("starting {}: {sizes}", program.display())]
     TooBig {
         /// The command's first word.
         program: OsString,
-        /// Bytes of all variables and arguments.
-        total: usize,
-        /// Name of the largest variable.
-        largest: OsString,
-        /// Bytes of that variable.
-        size: usize,
+        /// How big they are.
+        sizes: Sizes,
     },
+}
+
+/// What the kernel found too big.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes of all variables and arguments, with a pointer for each.
+    pub total: usize,
+    /// What the kernel allows for all of them; none where that is not known.
+    pub allowed: Option<usize>,
+    /// The largest one.
+    pub largest: Largest,
+    /// Bytes of the largest one.
+    pub size: usize,
+}
+
+/// What is largest among variables and arguments. Names, never values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Largest {
+    /// A variable, by name.
+    Variable(OsString),
+    /// A word of the command line, by its index.
+    Word(usize),
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, allowed, largest, size } = self;
+        write!(f, "variables and arguments are too big: {total} bytes")?;
+        if let Some(allowed) = allowed {
+            write!(f, " of {allowed} allowed")?;
+        }
+        match largest {
+            Largest::Variable(name) => write!(f, "; the largest is variable {}", name.display())?,
+            Largest::Word(index) => write!(f, "; the largest is word {index} of the command")?,
+        }
+        write!(f, " with {size} bytes")?;
+        if *size > LARGEST_STRING {
+            write!(f, ", above the limit of {LARGEST_STRING} for one")?;
+        }
+        Ok(())
+    }
 }
 
 impl ExecError {
@@ -198,7 +238,8 @@ impl Prepared {
         };
         let error =
             Command::new(&file).arg0(program).args(arguments).env_clear().envs(&self.environment).exec();
-        let error = if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) {
+        // A program for another machine is none for a shell either.
+        let error = if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) && !is_elf(&file) {
             // A script without a first line that names its interpreter: what `execvp` and every shell do.
             Command::new("/bin/sh").arg(&file).args(arguments).env_clear().envs(&self.environment).exec()
         } else {
@@ -234,24 +275,50 @@ impl Prepared {
         })
     }
 
+    fn sizes(&self) -> Sizes {
+        const POINTER: usize = size_of::<usize>();
+        // `=` and NUL.
+        let variables = self
+            .environment
+            .iter()
+            .map(|(name, value)| (name.len() + value.len() + 2, Largest::Variable(name.clone())));
+        let words = self.words.iter().enumerate().map(|(index, word)| (word.len() + 1, Largest::Word(index)));
+        let mut sizes = Sizes { total: 0, allowed: allowed(), largest: Largest::Word(0), size: 0 };
+        for (size, what) in variables.chain(words) {
+            sizes.total += size + POINTER;
+            if size > sizes.size {
+                (sizes.size, sizes.largest) = (size, what);
+            }
+        }
+        sizes
+    }
+
     fn explain(&self, program: &OsStr, error: io::Error) -> ExecError {
         let program = program.to_owned();
         match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOENT | Errno::NOTDIR) => {
                 ExecError::NotFound { program, why: "no such file, or its interpreter is missing".to_owned() }
             }
-            Some(Errno::TOOBIG) => {
-                // `=` and NUL.
-                let sizes = self.environment.iter().map(|(name, value)| (name.len() + value.len() + 2, name));
-                let (size, largest) =
-                    sizes.clone().max().map_or_else(Default::default, |(size, name)| (size, name.clone()));
-                let words: usize = self.words.iter().map(|word| word.len() + 1).sum();
-                let total = words + sizes.map(|(size, _)| size).sum::<usize>();
-                ExecError::TooBig { program, total, largest, size }
-            }
+            Some(Errno::TOOBIG) => ExecError::TooBig { program, sizes: self.sizes() },
             _ => ExecError::NotExecutable { program, source: error },
         }
     }
+}
+
+/// What the kernel allows for all variables and arguments: a quarter of the stack's limit, but never less than
+/// 128 KiB and never more than 6 MiB.
+fn allowed() -> Option<usize> {
+    const LEAST: u64 = 128 * 1024;
+    const MOST: u64 = 6 * 1024 * 1024;
+    let stack = getrlimit(Resource::Stack).current;
+    let allowed = stack.map_or(MOST, |stack| (stack / 4).clamp(LEAST, MOST));
+    usize::try_from(allowed).ok()
+}
+
+/// Whether a file is a program in the kernel's own format, whatever machine it is for.
+fn is_elf(file: &Path) -> bool {
+    let mut magic = [0; 4];
+    File::open(file).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
 }
 
 /// What the agent left for the container.

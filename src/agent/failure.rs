@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::{binary::CopyError, content::Problem, publish::PublishError};
+use super::{binary::CopyError, content::Problem, fetch::FetchError, publish::PublishError};
 use crate::{
     client::{AccessError, Cause},
     codes::{Code, delivery as codes},
@@ -67,24 +67,34 @@ impl Failure {
 
 impl From<AccessError> for Failure {
     fn from(error: AccessError) -> Self {
-        let kind = match error.cause {
-            Cause::Unreachable { .. } => Kind::Unreachable,
-            Cause::Throttled { .. } | Cause::Failing { .. } | Cause::Conflict | Cause::SessionGone => {
-                Kind::Temporary
-            }
-            Cause::ExchangeRefused { .. }
-            | Cause::Unauthenticated
-            | Cause::Forbidden
-            | Cause::ApprovalNeeded { .. } => Kind::Denied,
-            Cause::Definition(_) | Cause::TooLarge { .. } => Kind::Data,
-            Cause::Untrusted { .. }
-            | Cause::Misconfigured { .. }
-            | Cause::NoToken { .. }
-            | Cause::NotFound
-            | Cause::BadRequest
-            | Cause::Malformed { .. } => Kind::Configuration,
-        };
-        Self::new(error.code(), kind, error.to_string())
+        Self::new(error.code(), kind(&error.cause), error.to_string())
+    }
+}
+
+/// All refusals in one failure. The first gives code and kind.
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::new(error.code(), kind(&error.first().cause), error.to_string())
+    }
+}
+
+fn kind(cause: &Cause) -> Kind {
+    match cause {
+        Cause::Unreachable { .. } => Kind::Unreachable,
+        Cause::Throttled { .. } | Cause::Failing { .. } | Cause::Conflict | Cause::SessionGone => {
+            Kind::Temporary
+        }
+        Cause::ExchangeRefused { .. }
+        | Cause::Unauthenticated
+        | Cause::Forbidden
+        | Cause::ApprovalNeeded { .. } => Kind::Denied,
+        Cause::Definition(_) | Cause::TooLarge { .. } => Kind::Data,
+        Cause::Untrusted { .. }
+        | Cause::Misconfigured { .. }
+        | Cause::NoToken { .. }
+        | Cause::NotFound
+        | Cause::BadRequest
+        | Cause::Malformed { .. } => Kind::Configuration,
     }
 }
 

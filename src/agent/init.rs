@@ -6,18 +6,15 @@ use std::{
 };
 
 use super::{
-    binary,
-    content::{self, Content, DEFAULT_MODE, Problem},
-    envfile,
+    binary, deliver,
     failure::{Failure, Kind},
-    plan::{self, Auth, OnFailure, Plan, View},
-    publish::{self, Entry, Staged},
+    fetch::{self, FetchError},
+    plan::{self, Auth, OnFailure, Plan, Source},
 };
 use crate::{
-    client::{AccessError, Budget, Client, Credentials, Repeat, Settings},
+    client::{Budget, Client},
     codes::{Code, delivery as codes},
-    esc::{names::FileName, reference::Reference, value::Value},
-    secret::Secret,
+    esc::value::Value,
 };
 
 /// What does not come from the plan.
@@ -46,12 +43,29 @@ pub struct Report {
 
 /// Does what the plan says, once. Cancelled or failed, it leaves every directory as it was.
 pub async fn init(plan: &Plan, options: &Options) -> Result<Report, Failure> {
-    let reference = check(plan)?;
+    prepare(plan, options)?;
+    first(plan, &mut fetch::client(plan)?).await
+}
+
+/// Everything that comes before the first request.
+pub fn prepare(plan: &Plan, options: &Options) -> Result<(), Failure> {
+    check(plan)?;
     if let Some(directory) = &plan.binary_dir {
         binary::copy(&options.executable, Path::new(directory))?;
     }
-    match fetch(plan, reference).await {
-        Ok(environment) => deliver(plan, &environment),
+    Ok(())
+}
+
+/// Fetches within the plan's budget and publishes; or leaves the marks that let the application start without.
+pub async fn first(plan: &Plan, client: &mut Client) -> Result<Report, Failure> {
+    let budget = Budget::new(Duration::from_secs(plan.timeout_seconds));
+    let start = Instant::now();
+    match fetch::fetch(plan, client, &budget).await {
+        Ok(environment) => {
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(environments = plan.environments.len(), ms, "opened");
+            deliver(plan, &environment)
+        }
         Err(error) if error.is_outage() && plan.on_failure == OnFailure::Start => degrade(plan, &error),
         Err(error) => Err(error.into()),
     }
@@ -76,13 +90,13 @@ pub fn read_plan(text: &str) -> Result<Plan, Failure> {
     Plan::from_variable(text).map_err(fail)
 }
 
-fn unreadable(what: &str) -> Failure {
+pub(super) fn unreadable(what: &str) -> Failure {
     Failure::new(codes::PLAN, Kind::Configuration, format!("reading the plan: {what}"))
 }
 
 /// What the types of the plan can't say.
-fn check(plan: &Plan) -> Result<&Reference, Failure> {
-    let contradiction = |what| Err(unreadable(what));
+pub(super) fn check(plan: &Plan) -> Result<(), Failure> {
+    let contradiction = |what: &str| Err(unreadable(what));
     if plan.views.is_empty() {
         return contradiction("it has no view");
     }
@@ -90,167 +104,49 @@ fn check(plan: &Plan) -> Result<&Reference, Failure> {
         if view.files_dir.is_none() && !view.files.is_empty() {
             return contradiction("a view has files and no directory for them");
         }
+        if view.env_dir.is_some() != (view.wrapper || view.kubelet) {
+            return contradiction(
+                "a view has a directory for variables and no reader of them, or a reader and no directory",
+            );
+        }
         if view.env_dir.is_none() && !view.variables.is_empty() {
             return contradiction("a view has variables and no directory for them");
         }
-    }
-    match plan.environments.as_slice() {
-        [] => contradiction("it names no environment"),
-        [reference] => Ok(reference),
-        several => {
-            let what = format!("opening {} environments for one pod", several.len());
-            Err(Failure::new(codes::NOT_YET, Kind::Configuration, what))
+        let written = view.files.iter().filter(|file| file.format.is_some());
+        if written.filter(|file| matches!(file.source, Source::Template(_))).count() > 0 {
+            return contradiction("a file has a template and a format");
         }
     }
-}
-
-async fn fetch(plan: &Plan, reference: &Reference) -> Result<Value, AccessError> {
-    let settings = Settings {
-        url: plan.api.url.clone(),
-        ca: plan.api.ca.clone(),
-        https_proxy: plan.api.https_proxy.clone(),
-        no_proxy: plan.api.no_proxy.clone(),
-        // Blocked, the pod comes back by itself: kubelet restarts us, later each time. To start without the values is
-        // only right once the whole budget was spent on getting them.
-        opens: match plan.on_failure {
-            OnFailure::Block => Repeat::WithCare,
-            OnFailure::Start => Repeat::Freely,
-        },
-    };
-    let (credentials, how) = match &plan.auth {
-        Auth::Exchange { organization, token_type, token_file } => (
-            Credentials::Exchange {
-                organization: organization.clone(),
-                token_type: token_type.clone(),
-                file: token_file.into(),
-            },
-            format!("exchanged the pod's token for one of type {token_type}"),
-        ),
-        Auth::Token { token_file } => {
-            (Credentials::Static { file: token_file.into() }, "using a static access token".to_owned())
+    if plan.environments.is_empty() {
+        return contradiction("it names no environment");
+    }
+    if let Auth::Exchange { tokens, .. } = &plan.auth {
+        for reference in &plan.environments {
+            let organization = reference.organization();
+            if !tokens.iter().any(|token| token.organization == organization) {
+                return contradiction(&format!("it has no token for organization {organization}"));
+            }
         }
-    };
-    let budget = Budget::new(Duration::from_secs(plan.timeout_seconds));
-    let mut client = Client::new(&settings, credentials)?;
-    let start = Instant::now();
-    client.authenticate(&budget).await?;
-    tracing::info!(ms = milliseconds(start), "authenticated: {how}");
-    let start = Instant::now();
-    let environment = client.fetch(reference, &budget).await?;
-    tracing::info!(environment = %reference, ms = milliseconds(start), "opened");
-    Ok(environment)
+    }
+    Ok(())
 }
 
 fn deliver(plan: &Plan, environment: &Value) -> Result<Report, Failure> {
     let start = Instant::now();
-    let mut problems = Vec::new();
-    let mut contents = Vec::new();
-    for view in &plan.views {
-        match content::resolve(view, environment) {
-            Ok(content) => contents.push((view, content)),
-            Err(found) => problems.extend(found),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(refuse(problems));
-    }
-    let mut report = Report { files: 0, variables: 0, degraded: None };
-    let mut sets = Vec::new();
-    for (view, content) in contents {
-        report.files += content.files.len();
-        report.variables += content.variables.len();
-        sets.extend(self::sets(view, content)?);
-    }
-    publish_all(&sets)?;
-    tracing::info!(files = report.files, variables = report.variables, ms = milliseconds(start), "published");
-    Ok(report)
+    let delivery = deliver::render(plan, environment)?;
+    deliver::publish(&delivery)?;
+    let (files, variables) = (delivery.files, delivery.variables);
+    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(files, variables, ms, "published");
+    Ok(Report { files, variables, degraded: None })
 }
 
-/// All problems in one failure; what exists where a path ends goes to the log only.
-fn refuse(problems: Vec<Problem>) -> Failure {
-    let mut told = Vec::new();
-    for problem in problems {
-        // Views often ask for the same.
-        if told.contains(&problem) {
-            continue;
-        }
-        if let Problem::Missing { not_found, .. } = &problem {
-            tracing::warn!(
-                path = not_found.path,
-                at = not_found.resolved,
-                exists = some(&not_found.available),
-                "no such property"
-            );
-        }
-        told.push(problem);
-    }
-    told.into()
-}
-
-/// The first names of a list: who looks for a misspelt one finds it there, and a log line stays one.
-fn some(names: &[String]) -> String {
-    /// More than most objects have.
-    const SHOWN: usize = 50;
-    let mut shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
-    let more = names.len().saturating_sub(SHOWN);
-    let rest = format!("and {more} more");
-    if more > 0 {
-        shown.push(&rest);
-    }
-    shown.join(", ")
-}
-
-/// The directories of a view, with what is to be in them.
-fn sets(view: &View, content: Content) -> Result<Vec<(&Path, Vec<Entry>)>, Failure> {
-    let mut sets = Vec::new();
-    if let Some(directory) = &view.files_dir {
-        sets.push((Path::new(directory), content.files));
-    }
-    if let Some(directory) = &view.env_dir {
-        sets.push((
-            Path::new(directory),
-            vec![env_entry(envfile::FILE, envfile::write(&content.variables))?],
-        ));
-    }
-    Ok(sets)
-}
-
-/// The application starts without: each container's wrapper finds a mark that says so.
-fn degrade(plan: &Plan, error: &AccessError) -> Result<Report, Failure> {
+pub(super) fn degrade(plan: &Plan, error: &FetchError) -> Result<Report, Failure> {
     let code = error.code();
-    let mut sets = Vec::new();
-    for directory in plan.views.iter().filter_map(|view| view.env_dir.as_deref()).map(Path::new) {
-        // A whole set of an earlier run of this pod is better than none.
-        if !publish::holds(directory, envfile::FILE) {
-            sets.push((directory, vec![env_entry(envfile::DEGRADED, Secret::from(code.id()))?]));
-        }
-    }
-    publish_all(&sets)?;
+    deliver::publish(&deliver::render_degraded(plan, code)?)?;
     tracing::warn!(
         code = code.id(),
         "{error}; the application starts WITHOUT its values (on-failure: start)"
     );
     Ok(Report { files: 0, variables: 0, degraded: Some(code) })
-}
-
-fn env_entry(name: &str, content: Secret) -> Result<Entry, Failure> {
-    let name: FileName =
-        name.parse().map_err(|error| Failure::new(codes::DEFECT, Kind::Internal, format!("{error}")))?;
-    Ok(Entry { name, content, mode: DEFAULT_MODE })
-}
-
-/// Writes all sets before the first becomes visible, so that a full volume leaves every one as it was.
-fn publish_all(sets: &[(&Path, Vec<Entry>)]) -> Result<(), Failure> {
-    let staged: Vec<Staged> = sets
-        .iter()
-        .map(|(directory, entries)| publish::stage(directory, entries))
-        .collect::<Result<_, _>>()?;
-    for set in staged {
-        set.publish()?;
-    }
-    Ok(())
-}
-
-fn milliseconds(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,8 @@ use crate::esc::{
     token_type::TokenType,
 };
 
+pub use super::signal::SignalName;
+
 /// The agent's environment variable that carries its plan.
 pub const VARIABLE: &str = "ESC_INJECTOR_PLAN";
 
@@ -38,6 +40,9 @@ pub struct Plan {
     pub binary_dir: Option<String>,
     /// Sets of files and variables, each with its own volumes. Never empty.
     pub views: Vec<View>,
+    /// Keep the sets fresh; they are written once when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
 }
 
 /// Where ESC is and how to get there.
@@ -61,20 +66,28 @@ pub struct Api {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
 pub enum Auth {
-    /// Exchange the pod's projected token (RFC 8693).
+    /// Exchange the pod's projected tokens (RFC 8693).
     Exchange {
-        /// The ESC organization whose token is asked for (`audience` of the exchange).
-        organization: String,
         /// Kind of token to ask for.
         token_type: TokenType,
-        /// The projected `ServiceAccount` token.
-        token_file: String,
+        /// One for each organization among the environments.
+        tokens: Vec<OrganizationToken>,
     },
     /// A static access token.
     Token {
         /// The file that holds it.
         token_file: String,
     },
+}
+
+/// What proves the pod's identity to one organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct OrganizationToken {
+    /// The ESC organization whose token is asked for (`audience` of the exchange).
+    pub organization: String,
+    /// The projected `ServiceAccount` token. Organizations share it where one audience was chosen for all.
+    pub token_file: String,
 }
 
 /// What happens when ESC is unreachable, throttled or failing for the whole budget.
@@ -102,6 +115,12 @@ pub struct View {
     /// Where the agent writes the variables; none when the view can have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_dir: Option<String>,
+    /// Whether to write the variables for the exec wrapper.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wrapper: bool,
+    /// Whether to write the variables that are named as kubelet reads them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kubelet: bool,
     /// Which of ESC's own projections to deliver as well.
     #[serde(default)]
     pub projections: Projections,
@@ -142,21 +161,77 @@ impl Projections {
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(try_from = "WrittenFile", into = "WrittenFile")]
 pub struct FileEntry {
     /// Name below the mount path.
     pub name: FileName,
     /// What it holds.
-    pub path: Path,
-    /// How it is written; by name and shape when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Source,
+    /// How it is written; by name and shape when absent. A template's text is written as it is.
     pub format: Option<Format>,
     /// How its text is decoded first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode: Option<Decode>,
     /// Permission bits; 0444 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
+    /// No file when the property is absent, null or empty, or the template's text is empty.
+    pub optional: bool,
+    /// What the file holds in that case.
+    pub default: Option<String>,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A property.
+    Path(Path),
+    /// The text that this template renders.
+    Template(String),
+}
+
+/// A file as the plan writes it: `path` or `template`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WrittenFile {
+    name: FileName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<Path>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    template: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decode: Option<Decode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<String>,
+}
+
+impl TryFrom<WrittenFile> for FileEntry {
+    type Error = String;
+
+    fn try_from(file: WrittenFile) -> Result<Self, Self::Error> {
+        let WrittenFile { name, path, template, format, decode, mode, optional, default } = file;
+        let source = match (path, template) {
+            (Some(path), None) => Source::Path(path),
+            (None, Some(template)) => Source::Template(template),
+            _ => return Err(format!("file `{name}` needs either a path or a template")),
+        };
+        Ok(Self { name, source, format, decode, mode, optional, default })
+    }
+}
+
+impl From<FileEntry> for WrittenFile {
+    fn from(file: FileEntry) -> Self {
+        let FileEntry { name, source, format, decode, mode, optional, default } = file;
+        let (path, template) = match source {
+            Source::Path(path) => (Some(path), None),
+            Source::Template(template) => (None, Some(template)),
+        };
+        Self { name, path, template, format, decode, mode, optional, default }
+    }
 }
 
 /// One environment variable.
@@ -170,6 +245,57 @@ pub struct VariableEntry {
     /// How it is written, where `config` says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// No variable when the property is absent, null or empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// What the variable holds in that case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+/// How the sets are kept fresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Refresh {
+    /// How long to wait before the environments are opened again, in seconds.
+    pub interval_seconds: u64,
+    /// What to do once a changed set is visible.
+    #[serde(default)]
+    pub on_change: OnChange,
+    /// Longest random delay of [`OnChange::Restart`], in seconds.
+    pub restart_spread_seconds: u64,
+    /// Where metrics are served; nowhere when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_port: Option<u16>,
+    /// Where the agent keeps what a restart of its own must not forget.
+    pub state_dir: String,
+}
+
+/// What to do once a changed set is visible.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
+pub enum OnChange {
+    /// Nothing: the application watches its files.
+    #[default]
+    None,
+    /// POST to a URL, which the webhook has checked.
+    Post {
+        /// The URL.
+        url: String,
+    },
+    /// Send a signal, within the pod's shared process namespace.
+    Signal {
+        /// The signal.
+        signal: SignalName,
+        /// Name of the process; the container's main process when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+    },
+    /// End with a status that makes kubelet restart the pod's containers.
+    Restart {
+        /// The status.
+        exit_code: u8,
+    },
 }
 
 impl Plan {

@@ -30,6 +30,10 @@ use rustix::{
 
 use crate::{esc::names::FileName, secret::Secret};
 
+mod compare;
+
+pub use compare::is_published;
+
 /// The link that points at the current set.
 const DATA: &str = "..data";
 
@@ -102,14 +106,43 @@ pub fn stage(path: &Path, entries: &[Entry]) -> Result<Staged, PublishError> {
     Ok(staged)
 }
 
+/// The name of the set that is published in the directory: another set, another name.
+pub fn current(path: &Path) -> Option<String> {
+    let name = std::fs::read_link(path.join(DATA)).ok()?.into_os_string().into_string().ok()?;
+    (is_set_name(name.as_bytes()) && path.join(&name).is_dir()).then_some(name)
+}
+
+/// Removes the former sets, which [`Staged::publish_beside`] leaves.
+pub fn tidy(path: &Path) -> Result<(), PublishError> {
+    let directory = Directory::open(path)?;
+    let current = directory.current()?;
+    directory.sweep(current.as_deref())
+}
+
 /// Whether a set with this file is published in the directory.
 pub fn holds(path: &Path, name: &str) -> bool {
     path.join(DATA).join(name).is_file()
 }
 
 impl Staged {
-    /// Makes the set the visible one, in one step, and removes the former.
-    pub fn publish(mut self) -> Result<(), PublishError> {
+    /// What [`current`] is going to tell.
+    pub fn name(&self) -> String {
+        // Made of dots and digits.
+        self.set.to_string_lossy().into_owned()
+    }
+
+    /// Where the set is.
+    pub fn path(&self) -> &Path {
+        &self.directory.path
+    }
+
+    /// Makes the set the visible one, in one step, and leaves the former beside it until [`tidy`] or the next
+    /// [`stage`]: a reader that is in the middle of it comes to its end.
+    pub fn publish_beside(mut self) -> Result<(), PublishError> {
+        self.switch()
+    }
+
+    fn switch(&mut self) -> Result<(), PublishError> {
         let directory = &self.directory;
         rustix::fs::renameat(&directory.fd, NEXT, &directory.fd, DATA)
             .map_err(|errno| directory.error("switching", DATA, errno))?;
@@ -118,6 +151,12 @@ impl Staged {
         if let Err(error) = self.directory.unlink_strangers(&self.names) {
             tracing::warn!("{error}");
         }
+        Ok(())
+    }
+
+    /// Makes the set the visible one, in one step, and removes the former.
+    pub fn publish(mut self) -> Result<(), PublishError> {
+        self.switch()?;
         if let Some(former) = &self.former
             && let Err(errno) = remove_tree(self.directory.fd.as_fd(), former)
         {
@@ -188,8 +227,7 @@ impl Directory {
             Err(errno) => return Err(self.error("reading", DATA, errno)),
         };
         // What it names is removed later: it must be one of ours, and not somewhere else.
-        let name = target.as_bytes().strip_prefix(b"..").unwrap_or_default();
-        if name.is_empty() || !name.iter().all(u8::is_ascii_digit) {
+        if !is_set_name(target.as_bytes()) {
             return Err(self.error("following", DATA, Errno::INVAL));
         }
         match rustix::fs::statat(&self.fd, &target, AtFlags::SYMLINK_NOFOLLOW) {
@@ -254,6 +292,11 @@ impl Directory {
         }
         Err(self.error("making", "..", Errno::EXIST))
     }
+}
+
+/// Dots and a time.
+fn is_set_name(name: &[u8]) -> bool {
+    name.strip_prefix(b"..").is_some_and(|stamp| !stamp.is_empty() && stamp.iter().all(u8::is_ascii_digit))
 }
 
 fn first_component(name: &FileName) -> OsString {
@@ -433,6 +476,47 @@ mod tests {
         drop(stage(dir.path(), &[entry("a", "2", 0o444), entry("b/c", "2", 0o444)]).unwrap());
         assert_eq!(raw(dir.path()), before);
         assert_eq!(visible(dir.path()), [("a".to_owned(), "1".to_owned())].into());
+    }
+
+    #[test]
+    fn a_set_left_beside_the_next_can_be_read_until_it_is_tidied() {
+        let dir = tempfile::tempdir().unwrap();
+        publish(dir.path(), &[entry("a", "1", 0o444), entry("b/c", "1", 0o444)]);
+        let former = current(dir.path()).unwrap();
+        let staged = stage(dir.path(), &[entry("a", "2", 0o444)]).unwrap();
+        let name = staged.name();
+        staged.publish_beside().unwrap();
+        assert_eq!(current(dir.path()), Some(name));
+        assert_eq!(fs::read_to_string(dir.path().join(&former).join("b/c")).unwrap(), "1");
+        assert_eq!(visible(dir.path()), [("a".to_owned(), "2".to_owned())].into());
+        tidy(dir.path()).unwrap();
+        assert!(!dir.path().join(former).exists());
+        assert_eq!(visible(dir.path()), [("a".to_owned(), "2".to_owned())].into());
+    }
+
+    #[test]
+    fn tells_a_published_set_from_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = "x".repeat(20_000);
+        let set = [entry("a", &large, 0o444), entry("b/c", "", 0o440)];
+        assert_eq!(is_published(dir.path(), &set), Ok(false));
+        publish(dir.path(), &set);
+        assert_eq!(is_published(dir.path(), &set), Ok(true));
+        let other_end = format!("{}y", &large[1..]);
+        for other in [
+            vec![],
+            vec![set[0].clone()],
+            vec![set[0].clone(), entry("b/c", "", 0o444)],
+            vec![set[0].clone(), entry("b/d", "", 0o440)],
+            vec![set[0].clone(), entry("b", "", 0o440)],
+            vec![set[0].clone(), entry("b/c", "1", 0o440)],
+            vec![entry("a", &other_end, 0o444), set[1].clone()],
+            vec![set[0].clone(), set[1].clone(), entry("d", "", 0o444)],
+        ] {
+            assert_eq!(is_published(dir.path(), &other), Ok(false), "{other:?}");
+        }
+        fs::remove_file(dir.path().join("a")).unwrap();
+        assert_eq!(is_published(dir.path(), &set), Ok(false), "without its link");
     }
 
     #[test]

@@ -28,7 +28,23 @@ pub struct Args {
 /// Becomes the command; returns only if it can't.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments the same way")]
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let error = match Prepared::read(&args.arguments, std::env::vars_os()) {
+    Ok(start(&args.arguments))
+}
+
+/// The arguments after `exec`, if the command line is one that the webhook writes. Such a command line starts with
+/// every container, and does not wait until all of our commands and flags are known to the parser; any other one does,
+/// since it comes from a person who wants help.
+pub fn written_by_webhook() -> Option<Vec<OsString>> {
+    let mut words = std::env::args_os().skip(1);
+    words.next().filter(|word| word == "exec")?;
+    let arguments: Vec<_> = words.collect();
+    let first = arguments.first()?;
+    first.as_encoded_bytes().starts_with(b"--env-dir=").then_some(arguments)
+}
+
+/// Becomes the command behind the wrapper's own arguments; returns only if it can't.
+pub fn start(arguments: &[OsString]) -> ExitCode {
+    let error = match Prepared::read(arguments, std::env::vars_os()) {
         Ok(prepared) => {
             if let Some(reason) = prepared.degraded() {
                 report(codes::DEGRADED, &format!("ESC's variables are absent ({reason})"));
@@ -38,7 +54,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Err(error) => error,
     };
     report(error.code(), &error.to_string());
-    Ok(ExitCode::from(error.exit_status()))
+    ExitCode::from(error.exit_status())
 }
 
 /// One line to stderr: code, what happened, and the fix.

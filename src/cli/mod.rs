@@ -48,6 +48,9 @@ enum Command {
 
 /// Parses the command line, runs the subcommand, and maps its result to an exit code.
 pub fn main() -> ExitCode {
+    if let Some(arguments) = exec::written_by_webhook() {
+        return exec::start(&arguments);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -14,9 +14,11 @@ use super::{
     names,
 };
 use crate::{
-    codes::annotations::NOT_YET,
     esc::{duration, token_type::TokenType},
-    inject::policy::{self, AuthMode, EXCLUDED_CONTAINERS, Policy, START_AFTER},
+    inject::{
+        policy::{self, AuthMode, EXCLUDED_CONTAINERS, Policy, START_AFTER},
+        version::Version,
+    },
 };
 
 /// Settings that decide what is injected.
@@ -66,10 +68,10 @@ pub struct PolicyArgs {
     /// Smallest refresh interval that a pod may ask for
     #[arg(long, env = "ESC_INJECTOR_MIN_REFRESH", value_name = "DURATION", default_value = "1m", value_parser = duration_flag)]
     pub min_refresh: Duration,
-    /// Oldest kubelet of the cluster; not built yet
+    /// Oldest kubelet of the cluster, such as 1.35 [default: not known]
     #[arg(long, env = "ESC_INJECTOR_MIN_KUBELET", value_name = "VERSION")]
-    pub min_kubelet: Option<String>,
-    /// Address that on-change may call besides this machine (repeatable); not built yet
+    pub min_kubelet: Option<Version>,
+    /// Address that on-change may call besides this machine (repeatable)
     #[arg(long, env = "ESC_INJECTOR_ALLOW_ON_CHANGE_URL", value_name = "URL", value_delimiter = ',')]
     pub allow_on_change_url: Vec<String>,
     /// Uid of the agent where the pod does not settle it; empty leaves it to the platform (OpenShift)
@@ -101,7 +103,6 @@ fn duration_flag(text: &str) -> Result<Duration, String> {
 impl PolicyArgs {
     /// Checks the flags and reads the files they name.
     pub fn into_policy(self) -> Result<Policy, Failure> {
-        self.refuse_what_is_not_built_yet()?;
         let ca_pem = self.ca_file.as_deref().map(read_certificates).transpose()?;
         let agent_user = match self.agent_user.as_str() {
             "" => None,
@@ -149,22 +150,12 @@ impl PolicyArgs {
             https_proxy: self.https_proxy,
             no_proxy: self.no_proxy,
             min_refresh: self.min_refresh,
+            allowed_on_change_urls: self.allow_on_change_url,
+            min_kubelet: self.min_kubelet,
             agent_user,
             own_namespace: self.own_namespace,
             agent_log_level: "info".to_owned(),
         })
-    }
-
-    fn refuse_what_is_not_built_yet(&self) -> Result<(), Failure> {
-        let flag = if self.min_kubelet.is_some() {
-            "--min-kubelet"
-        } else if !self.allow_on_change_url.is_empty() {
-            "--allow-on-change-url"
-        } else {
-            return Ok(());
-        };
-        let message = format!("[{NOT_YET}] {flag} comes with a later release: remove it");
-        Err(Failure::new(Exit::Configuration, message))
     }
 }
 

@@ -1,18 +1,24 @@
-//! The client itself: authenticate once, then open and read each environment.
+//! The client itself: get a token for an organization, open and read its environments.
+//!
+//! It may live as long as the pod: tokens are kept until shortly before their end, and got anew from files that are
+//! read anew.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use reqwest::{RequestBuilder, StatusCode, Url, header};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{
-    auth::{self, Credentials},
+    auth::{self, Credentials, Exchanged},
     diagnostic::Refusal,
     endpoint::{self, Endpoint},
     error::{AccessError, Action, Cause},
-    retry::{self, Budget, Repeat},
+    retry::{self, Budget, Patience, Repeat},
     transport::{self, Answer, LARGEST_ANSWER, Lost, Route},
 };
 use crate::{
-    esc::{reference::Reference, value::Value},
+    esc::{reference::Reference, token_type::TokenType, value::Value},
     secret::Secret,
 };
 
@@ -39,10 +45,17 @@ pub struct Client {
     http: reqwest::Client,
     endpoint: Endpoint,
     credentials: Credentials,
-    token: Option<Secret>,
+    /// Exchanged tokens by organization.
+    tokens: BTreeMap<String, Kept>,
     opens: Repeat,
-    /// A token is renewed once: what ESC refuses twice it refuses for another reason than age.
-    renewed: bool,
+    patience: Patience,
+}
+
+/// A token that ESC gave us.
+struct Kept {
+    token: Secret,
+    /// Until when it is used.
+    until: Instant,
 }
 
 /// Handle of an opened environment: with a token, as good as its values.
@@ -62,15 +75,20 @@ impl Client {
             no_proxy: settings.no_proxy.as_deref(),
         };
         let http = transport::client(&endpoint, route).map_err(fail)?;
-        Ok(Self { http, endpoint, credentials, token: None, opens: settings.opens, renewed: false })
+        Ok(Self {
+            http,
+            endpoint,
+            credentials,
+            tokens: BTreeMap::new(),
+            opens: settings.opens,
+            patience: Patience::default(),
+        })
     }
 
-    /// Gets an access token, if there is none yet.
-    pub async fn authenticate(&mut self, budget: &Budget) -> Result<(), AccessError> {
-        if self.token.is_none() {
-            self.token = Some(self.obtain(budget).await?);
-        }
-        Ok(())
+    /// How long ESC has asked us to stay away, from now; zero if it has not. Requests wait for it by themselves, as far
+    /// as their budget goes.
+    pub fn asked_to_wait(&self) -> Duration {
+        self.patience.left()
     }
 
     /// Opens an environment and reads all of it: one open, one read.
@@ -90,36 +108,57 @@ impl Client {
         }
     }
 
-    async fn obtain(&self, budget: &Budget) -> Result<Secret, AccessError> {
-        let file = self.credentials.file().to_owned();
-        let token =
-            self.credentials.read().map_err(|cause| AccessError { action: Action::Token { file }, cause })?;
-        match &self.credentials {
-            Credentials::Static { .. } => Ok(token),
-            Credentials::Exchange { organization, token_type, .. } => {
-                let subject = token.expose_str().unwrap_or_default();
-                let form = auth::form(organization, token_type, subject);
-                let exchange = || self.http.post(self.endpoint.exchange()).form(&form);
-                // A token more does no harm, so that nothing but the budget limits the attempts.
-                let result = retry::run(budget, Repeat::Freely, async |left| {
-                    transport::send(exchange().header(header::ACCEPT, "application/json"), left).await
-                });
-                let cause = match whole(result.await) {
-                    Ok(answer) if answer.status.is_success() => {
-                        match auth::access_token(answer.body.expose()) {
-                            Some(token) => return Ok(token),
-                            None => malformed("ESC's answer holds no access token"),
-                        }
-                    }
-                    Ok(answer) => match answer.status.as_u16() {
-                        status @ (400 | 401 | 403 | 404) => Cause::ExchangeRefused { status },
-                        _ => refusal(&answer),
-                    },
-                    Err(cause) => cause,
-                };
-                Err(AccessError { action: Action::Exchange { organization: organization.clone() }, cause })
-            }
+    /// What to show to an organization: the static token as it is now, or one that is exchanged when there is none yet.
+    async fn token(&mut self, organization: &str, budget: &Budget) -> Result<Secret, AccessError> {
+        let kept = self.tokens.get(organization).filter(|kept| Instant::now() < kept.until);
+        if let Some(kept) = kept {
+            return Ok(kept.token.clone());
         }
+        let shown = self.read_token(organization)?;
+        let Credentials::Exchange { token_type, .. } = &self.credentials else { return Ok(shown) };
+        let start = Instant::now();
+        let Exchanged { token, lifetime } = self.exchange(organization, token_type, &shown, budget).await?;
+        let ms = transport::milliseconds(start.elapsed());
+        tracing::info!(ms, organization, "exchanged the pod's token for one of type {token_type}");
+        let kept = Kept { token: token.clone(), until: start + auth::usable(lifetime) };
+        self.tokens.insert(organization.to_owned(), kept);
+        Ok(token)
+    }
+
+    fn read_token(&self, organization: &str) -> Result<Secret, AccessError> {
+        let fail = |file, cause| AccessError { action: Action::Token { file }, cause };
+        let Some(file) = self.credentials.file(organization) else {
+            let why = format!("there is none for organization {organization}");
+            return Err(fail(PathBuf::new(), Cause::NoToken { why }));
+        };
+        auth::read(file).map_err(|cause| fail(file.to_owned(), cause))
+    }
+
+    async fn exchange(
+        &self,
+        organization: &str,
+        token_type: &TokenType,
+        shown: &Secret,
+        budget: &Budget,
+    ) -> Result<Exchanged, AccessError> {
+        let form = auth::form(organization, token_type, shown.expose_str().unwrap_or_default());
+        let exchange = || self.http.post(self.endpoint.exchange()).form(&form);
+        // A token more does no harm, so that nothing but the budget limits the attempts.
+        let result = retry::run(budget, Repeat::Freely, &self.patience, async |left| {
+            transport::send(exchange().header(header::ACCEPT, "application/json"), left).await
+        });
+        let cause = match whole(result.await) {
+            Ok(answer) if answer.status.is_success() => match auth::exchanged(answer.body.expose()) {
+                Some(exchanged) => return Ok(exchanged),
+                None => malformed("ESC's answer holds no access token"),
+            },
+            Ok(answer) => match answer.status.as_u16() {
+                status @ (400 | 401 | 403 | 404) => Cause::ExchangeRefused { status },
+                _ => refusal(&answer),
+            },
+            Err(cause) => cause,
+        };
+        Err(AccessError { action: Action::Exchange { organization: organization.to_owned() }, cause })
     }
 
     async fn open(&mut self, reference: &Reference, budget: &Budget) -> Result<Session, AccessError> {
@@ -128,8 +167,10 @@ impl Client {
             return Err(fail(Cause::NotFound));
         }
         let url = self.endpoint.open(reference);
-        let answer =
-            self.authorized(self.opens, budget, |http| http.post(url.clone())).await?.map_err(fail)?;
+        let answer = self
+            .authorized(reference.organization(), self.opens, budget, |http| http.post(url.clone()))
+            .await?
+            .map_err(fail)?;
         Session::read(answer.body.expose()).map_err(fail)
     }
 
@@ -141,7 +182,9 @@ impl Client {
     ) -> Result<Value, AccessError> {
         let fail = |cause| AccessError { action: Action::Read { environment: reference.to_string() }, cause };
         let url: Url = self.endpoint.session(reference, session.0.expose_str().unwrap_or_default());
-        let answer = self.authorized(Repeat::Freely, budget, |http| http.get(url.clone())).await?;
+        let answer = self
+            .authorized(reference.organization(), Repeat::Freely, budget, |http| http.get(url.clone()))
+            .await?;
         match answer {
             Ok(answer) => Value::from_environment(answer.body.expose()).map_err(|error| fail(error.into())),
             // It was there a moment ago: it is the session that is unknown, not the environment.
@@ -150,19 +193,22 @@ impl Client {
         }
     }
 
-    /// Sends a request with the token; gets a new token once if ESC does not accept an exchanged one.
+    /// Sends a request with the organization's token. A token that ESC does not accept is got anew, once: what ESC
+    /// refuses twice it refuses for another reason than age.
     ///
     /// The outer error is about the token, the inner one about the request.
     async fn authorized(
         &mut self,
+        organization: &str,
         repeat: Repeat,
         budget: &Budget,
         request: impl Fn(&reqwest::Client) -> RequestBuilder,
     ) -> Result<Result<Answer, Cause>, AccessError> {
+        let mut renewed = false;
         loop {
-            self.authenticate(budget).await?;
-            let authorization = self.token.as_ref().and_then(authorization);
-            let result = retry::run(budget, repeat, async |left| {
+            let token = self.token(organization, budget).await?;
+            let authorization = authorization(&token);
+            let result = retry::run(budget, repeat, &self.patience, async |left| {
                 let mut request = request(&self.http)
                     .header(header::ACCEPT, ACCEPT)
                     .header(header::CONTENT_TYPE, "application/json");
@@ -175,16 +221,24 @@ impl Client {
                 Ok(answer) => answer,
                 Err(cause) => return Ok(Err(cause)),
             };
-            let expired = answer.status == StatusCode::UNAUTHORIZED
-                && matches!(self.credentials, Credentials::Exchange { .. })
-                && !self.renewed;
-            if expired {
-                tracing::warn!("ESC does not accept the token any more; exchanging once more");
-                self.renewed = true;
-                self.token = None;
+            if answer.status == StatusCode::UNAUTHORIZED && !renewed && self.forget(organization, &token) {
+                renewed = true;
                 continue;
             }
             return Ok(if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer)) });
+        }
+    }
+
+    /// Forgets a token that ESC does not accept any more; tells whether another one can be had.
+    fn forget(&mut self, organization: &str, token: &Secret) -> bool {
+        match &self.credentials {
+            Credentials::Exchange { .. } => {
+                tracing::warn!(organization, "ESC does not accept the token any more; exchanging once more");
+                self.tokens.remove(organization);
+                true
+            }
+            // Somebody may have replaced it in this moment.
+            Credentials::Static { file } => auth::read(file).is_ok_and(|now| now != *token),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod api;
 mod auth;
+mod callback;
 mod diagnostic;
 mod endpoint;
 mod error;
@@ -15,6 +16,8 @@ mod transport;
 
 pub use api::{Client, Settings};
 pub use auth::Credentials;
+pub use callback::{callback, reason};
 pub use diagnostic::Diagnostic;
 pub use error::{AccessError, Action, Cause};
+pub(crate) use retry::chance;
 pub use retry::{Budget, Repeat};

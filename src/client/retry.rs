@@ -1,9 +1,12 @@
 //! When to try again, and when to stop.
 //!
 //! Exponential delays with full jitter, so that a rollout of thousands of pods does not come back in waves; what
-//! ESC asks for with `Retry-After` is honoured, as far as the budget goes.
+//! ESC asks for with `Retry-After` is honoured by every request of the client, as far as its budget goes.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use reqwest::StatusCode;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -40,11 +43,36 @@ pub enum Repeat {
     WithCare,
 }
 
+/// Until when ESC has asked us to stay away. It asks the client, and not one request of it.
+#[derive(Debug, Default)]
+pub(super) struct Patience(Mutex<Option<Instant>>);
+
+impl Patience {
+    /// What is left of it.
+    pub(super) fn left(&self) -> Duration {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default()
+    }
+
+    /// Nobody asks for less than before.
+    fn extend(&self, asked: Duration) {
+        let until = Instant::now() + asked.min(LONGEST);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = kept.max(Some(until));
+    }
+}
+
 impl Budget {
     /// A budget that begins now.
     pub fn new(total: Duration) -> Self {
         let total = total.min(LONGEST);
         Self { deadline: Instant::now() + total, reserve: RESERVE.min(total / 8) }
+    }
+
+    /// For one attempt that may take this long, and no second one.
+    pub fn once(limit: Duration) -> Self {
+        let limit = limit.min(LONGEST);
+        Self { deadline: Instant::now() + limit, reserve: limit }
     }
 
     /// What is left.
@@ -66,17 +94,27 @@ impl Budget {
 pub(super) async fn run(
     budget: &Budget,
     repeat: Repeat,
+    patience: &Patience,
     mut attempt: impl AsyncFnMut(Duration) -> Result<Answer, Lost>,
 ) -> (Result<Answer, Lost>, u32) {
+    let asked = patience.left();
+    if !asked.is_zero()
+        && let Some(pause) = budget.pause(jittered(asked, chance()))
+    {
+        tracing::info!(pause_ms = milliseconds(pause), "waiting, as ESC has asked an earlier request to");
+        tokio::time::sleep(pause).await;
+    }
     let mut attempts = 0;
     loop {
         attempts += 1;
         let result = attempt(budget.remaining()).await;
-        let pause = if repeat.again(&result) {
-            budget.pause(delay(attempts, retry_after(&result), chance()))
-        } else {
-            None
-        };
+        let mut asked = result.as_ref().ok().and_then(|answer| answer.retry_after);
+        if let Some(asked) = asked {
+            patience.extend(asked);
+        }
+        // An earlier answer may have asked for more than this one.
+        asked = asked.max(Some(patience.left()).filter(|left| !left.is_zero()));
+        let pause = if repeat.again(&result) { budget.pause(delay(attempts, asked, chance())) } else { None };
         let Some(pause) = pause else { return (result, attempts) };
         let why = match &result {
             Ok(answer) => format!("ESC answered {}", answer.status.as_u16()),
@@ -104,22 +142,22 @@ impl Repeat {
     }
 }
 
-fn retry_after(result: &Result<Answer, Lost>) -> Option<Duration> {
-    result.as_ref().ok().and_then(|answer| answer.retry_after)
-}
-
 /// The delay after this many attempts; `chance` is in `0.0..1.0`.
 fn delay(attempts: u32, retry_after: Option<Duration>, chance: f64) -> Duration {
     if let Some(asked) = retry_after {
-        // Not sooner than asked for, and not all pods at the same moment.
-        return asked + BASE.mul_f64(chance);
+        return jittered(asked, chance);
     }
     let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).and_then(|factor| BASE.checked_mul(factor));
     doubled.map_or(CAP, |doubled| doubled.min(CAP)).mul_f64(chance)
 }
 
+/// Not sooner than asked for, and not all pods at the same moment.
+fn jittered(asked: Duration, chance: f64) -> Duration {
+    asked.saturating_add(BASE.mul_f64(chance))
+}
+
 /// A random number in `0.0..1.0`.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     let mut bytes = [0_u8; 4];
     // Without a source of randomness all pods wait the longest delay: herded, but correct.
     match SystemRandom::new().fill(&mut bytes) {
@@ -194,6 +232,7 @@ mod tests {
     #[test]
     fn a_used_up_budget_allows_no_pause() {
         assert_eq!(Budget::new(Duration::ZERO).pause(Duration::ZERO), None);
+        assert_eq!(Budget::once(Duration::from_secs(60)).pause(Duration::ZERO), None);
     }
 
     #[test]

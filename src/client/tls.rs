@@ -16,10 +16,13 @@ pub(super) fn config(own: Option<&str>) -> Result<ClientConfig, String> {
     if usable == 0 {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
+    let public = roots.len();
     if let Some(pem) = own {
         add_own(&mut roots, pem)?;
     }
-    tracing::debug!(roots = roots.len(), system = usable, own = own.is_some(), "trusted authorities");
+    // Who wonders why a certificate is not trusted looks for this line first.
+    let source = if usable == 0 { "built in" } else { "the system's" };
+    tracing::info!(public, source, own = roots.len() - public, "trusted authorities");
     with_roots(roots)
 }
 

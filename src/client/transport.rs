@@ -19,6 +19,10 @@ pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// A host that does not take the connection in this time is not there.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a connection waits for the next request. Open and read follow each other at once; the next refresh is
+/// minutes away, and would find that the other side has closed the connection meanwhile.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// Longest attempt. Long enough for an environment whose providers are slow, short enough to leave room for a
 /// second attempt in the default budget of two minutes.
 const ATTEMPT: Duration = Duration::from_secs(55);
@@ -64,13 +68,29 @@ pub(super) fn client(endpoint: &Endpoint, route: Route<'_>) -> Result<Client, St
         .no_proxy()
         .http1_only()
         .tcp_nodelay(true)
-        .connect_timeout(CONNECT);
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE);
     if let Some(proxy) = route.https_proxy.filter(|_| !endpoint.is_loopback()) {
         // The text stays out of the error: it may hold a password.
         let proxy = Proxy::https(proxy).map_err(|_| "the proxy is no URL".to_owned())?;
-        builder = builder.proxy(proxy.no_proxy(route.no_proxy.and_then(NoProxy::from_string)));
+        let direct = direct(route.no_proxy, std::env::var(KUBERNETES_HOST).ok().as_deref());
+        builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&direct)));
     }
     builder.build().map_err(|error| format!("the HTTP client can't be set up: {}", innermost(&error)))
+}
+
+/// Where every container of a pod finds the API server's address.
+const KUBERNETES_HOST: &str = "KUBERNETES_SERVICE_HOST";
+
+/// The hosts that bypass the proxy: those that the operator lists, and those that only the cluster itself knows. In
+/// the words of the HTTP client, for which a domain is itself and all below it.
+fn direct(listed: Option<&str>, api_server: Option<&str>) -> String {
+    let listed = listed.unwrap_or_default().split(',').map(str::trim);
+    // Many write it so, and mean it.
+    let listed =
+        listed.map(|host| host.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(host));
+    let in_cluster = [Some("svc"), Some("cluster.local"), api_server].into_iter().flatten();
+    listed.chain(in_cluster).filter(|host| !host.is_empty()).collect::<Vec<_>>().join(",")
 }
 
 /// Sends a request and reads its whole answer, in the time that is left.
@@ -147,7 +167,7 @@ fn is_certificate_error(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The cause at the bottom. What lies above it repeats the URL, which may hold a session id.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<reqwest::Error>() {
         Some(error) if error.source().is_none() => "the connection failed".to_owned(),
         _ => sources(error).last().map(ToString::to_string).unwrap_or_default(),
@@ -206,6 +226,21 @@ mod tests {
             [("r-1", true), ("", false), ("a b", false), ("<script>", false), (&"x".repeat(65), false)];
         for (id, shown) in cases {
             assert_eq!(is_request_id(id), shown, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_cluster_knows_bypasses_the_proxy() {
+        for (listed, api_server, expected) in [
+            (None, None, "svc,cluster.local"),
+            (Some(""), Some("10.96.0.1"), "svc,cluster.local,10.96.0.1"),
+            (
+                Some(" a.example , *.b.example,*,, 10.0.0.0/8"),
+                None,
+                "a.example,.b.example,*,10.0.0.0/8,svc,cluster.local",
+            ),
+        ] {
+            assert_eq!(direct(listed, api_server), expected);
         }
     }
 

@@ -51,7 +51,7 @@ super::codes! {
     }
     ORPHAN = "ESC109" {
         title: "Modifier without a file",
-        cause: "A `format.`, `decode.` or `mode.` annotation names a file that no `file.` annotation asks for.",
+        cause: "A `format.`, `decode.` or `mode.` annotation names a file that no `file.` or `template.` annotation asks for.",
         fix: "Add the file, or correct the name so that both agree.",
         example: "esc.pulumi.com/file.keystore.p12: tls.p12\nesc.pulumi.com/decode.keystore.p12: base64",
     }
@@ -107,6 +107,30 @@ super::codes! {
         title: "No meaning on a namespace",
         cause: "A warning: `inject` and `status` speak of one pod, so as a default they are ignored.",
         fix: "Remove the annotation from the namespace; to inject every pod of it, set its label esc.pulumi.com/injection to `all`.",
+        example: "",
+    }
+    CONTRADICTION = "ESC119" {
+        title: "Settings that contradict each other",
+        cause: "Two settings can't hold together, or one means nothing without another: a template with a format, an entry that is optional and has a default, `on-change` without `refresh`.",
+        fix: "Drop one of the two, or add what the message names.",
+        example: "",
+    }
+    REFRESH_TOO_SHORT = "ESC120" {
+        title: "Refreshed too often",
+        cause: "The operator's minimum (--min-refresh) keeps pods from asking ESC all the time.",
+        fix: "Lengthen esc.pulumi.com/refresh, or ask the operator to lower the minimum.",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m",
+    }
+    ON_CHANGE_URL = "ESC121" {
+        title: "URL not allowed",
+        cause: "After a change the agent calls the pod itself, or a URL that the operator has listed: anything else would let a pod's author send requests from where the author can't.",
+        fix: "Use a URL on 127.0.0.1, or ask the operator to add the URL with --allow-on-change-url.",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m\nesc.pulumi.com/on-change: http://127.0.0.1:8080/reload",
+    }
+    RESTART_UNSUPPORTED = "ESC122" {
+        title: "The API server can't restart all containers",
+        cause: "`on-change: restart` uses a rule of Kubernetes 1.36 (RestartAllContainers). Older API servers refuse it, or drop it without a word; and this one is not known to be newer.",
+        fix: "Use another `on-change`, or let the operator state the oldest kubelet (--min-kubelet 1.36), if all are so new.",
         example: "",
     }
 }

@@ -13,12 +13,6 @@ super::codes! {
         fix: "Use the same image for both (`--agent-image`), and restart pods that were injected before the upgrade.",
         example: "",
     }
-    NOT_YET = "ESC403" {
-        title: "The plan asks for something that is not built yet",
-        cause: "This release opens one environment for each pod.",
-        fix: "Import the other environments into one (`imports:`), and name that one.",
-        example: "esc.pulumi.com/environment: acme/shop/prod",
-    }
     MISSING_PATH = "ESC404" {
         title: "The environment has no such property",
         cause: "A property path leads nowhere in the opened environment.",
@@ -83,6 +77,48 @@ super::codes! {
         title: "The agent met a defect of its own",
         cause: "A defect of esc-injector: something happened that was taken for impossible.",
         fix: "Report it with the message and the agent's log.",
+        example: "",
+    }
+    KUBELET_QUOTE = "ESC415" {
+        title: "The variable holds a single quote, which kubelet can't read",
+        cause: "The container gets its variables from kubelet (`env-mode: kubelet`), whose file format has no way to write a single quote.",
+        fix: "Let the wrapper deliver the variables: give the container a `command`, or `esc.pulumi.com/command.CONTAINER`; or deliver the value as a file.",
+        example: "esc.pulumi.com/command.app: '[\"/app\", \"--serve\"]'",
+    }
+    KUBELET_EMPTY = "ESC416" {
+        title: "The variable is empty, which kubelet takes for missing",
+        cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which never starts a container whose variable is empty.",
+        fix: "Declare the variable `optional` (it is then unset), give it a `default`, or correct the value.",
+        example: "esc.pulumi.com/config: |\n  env:\n    DEBUG: {path: debug, optional: true}",
+    }
+    KUBELET_CARRIAGE_RETURN = "ESC417" {
+        title: "The variable holds Windows line ends, which kubelet changes",
+        cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which silently drops a carriage return before a newline.",
+        fix: "Store the value with plain newlines, deliver it as a file, or let the wrapper deliver the variables: give the container a `command`.",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca",
+    }
+    KUBELET_LONG_LINE = "ESC418" {
+        title: "The variable has a line that is too long for kubelet",
+        cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which reads no line of 64 KiB or more, the variable's name included.",
+        fix: "Deliver the value as a file.",
+        example: "esc.pulumi.com/file.settings.json: settings",
+    }
+    KUBELET_NO_TEXT = "ESC419" {
+        title: "The variable is no text, which kubelet can't hand over",
+        cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which hands over nothing but UTF-8.",
+        fix: "Deliver the value as a file.",
+        example: "esc.pulumi.com/file.key.bin: keys.binary",
+    }
+    TEMPLATE = "ESC420" {
+        title: "The template can't be rendered",
+        cause: "A file's template has a mistake in its syntax, uses a name, filter or function that does not exist, or does something with a value that its kind does not allow.",
+        fix: "Correct the template at the line that the message names. The environment is the variable `values`; what may be absent needs `is defined` or `default`.",
+        example: "esc.pulumi.com/template.app.toml: |\n  url = {{ values.db.url | default('none') | tojson }}",
+    }
+    TEMPLATE_LIMIT = "ESC421" {
+        title: "The template does too much",
+        cause: "A file's template loops too long, or makes more than 4 MiB of text. The limit keeps a mistake in a template from keeping the pod for ever.",
+        fix: "Loop over less, or deliver the values in several files.",
         example: "",
     }
 }

@@ -10,6 +10,7 @@
 //! | ESC3xx | [`access`] | on call: the agent can't get to the environment |
 //! | ESC4xx | [`delivery`] | on call: the environment's values can't be delivered as asked |
 //! | ESC5xx | [`exec`] | on call: the wrapper can't start the application |
+//! | ESC6xx | [`refresh`] | on call: values can't be kept fresh, or the application can't be told |
 //! | ESC8xx | [`installation`] | the platform team: what the API server and `probe` think of the installation |
 //! | ESC90x–ESC94x | [`admission`] | the platform team: the admission itself |
 //! | ESC95x–ESC97x | [`cluster`] | the platform team: the API server, and the certificates kept there |
@@ -24,6 +25,7 @@ pub mod delivery;
 pub mod exec;
 pub mod installation;
 pub mod pod;
+pub mod refresh;
 
 /// A stable code with its explanation. Cheap to copy; equal when the ids are equal.
 #[derive(Clone, Copy)]
@@ -84,6 +86,7 @@ pub fn all() -> impl Iterator<Item = Code> {
         access::ALL,
         delivery::ALL,
         exec::ALL,
+        refresh::ALL,
         installation::ALL,
         admission::ALL,
         cluster::ALL,

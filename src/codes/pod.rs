@@ -10,7 +10,7 @@ super::codes! {
     NO_COMMAND = "ESC202" {
         title: "Variables need a command",
         cause: "Variables arrive through a small wrapper that starts the container's command, and the container states none: its command is only known from its image.",
-        fix: "State the command in the container, or in the annotation that the message shows. Files need no command.",
+        fix: "State the command in the container, or in the annotation that the message shows. Files need no command, and neither do variables that kubelet delivers: for that the operator states the oldest kubelet (--min-kubelet 1.35).",
         example: "esc.pulumi.com/command.app: '[\"/app/server\"]'",
     }
     VARIABLE_TAKEN = "ESC203" {
@@ -89,6 +89,36 @@ super::codes! {
         title: "An agent that nobody asked for",
         cause: "A warning: the pod opts out, or has lost its annotations, but its spec still holds the container esc-agent of an earlier injection, as copies of live pods do. Such a pod is not changed, so the agent runs as it did.",
         fix: "Remove the init container esc-agent, the volumes and mounts that begin with esc-, and the wrapper before the containers' commands; or let the pod ask again. Better, copy the workload's manifest and not a live pod.",
+        example: "",
+    }
+    SIGNAL_USER = "ESC216" {
+        title: "The agent could not signal the application",
+        cause: "`on-change: signal:…` needs an agent that runs as the same user as the application, and the receiving containers don't state one user for all.",
+        fix: "Set runAsUser, above 0 and the same for all receivers, on the pod or on each of them; or let the agent POST to a URL instead.",
+        example: "metadata:\n  annotations:\n    esc.pulumi.com/file.ca.crt: tls.ca\n    esc.pulumi.com/refresh: 5m\n    esc.pulumi.com/on-change: signal:SIGHUP\n    esc.pulumi.com/share-process-namespace: \"true\"\nspec:\n  securityContext: {runAsUser: 10001}",
+    }
+    INIT_AGAIN = "ESC217" {
+        title: "Init containers run again",
+        cause: "A warning: `on-change: restart` restarts all containers of the pod in place, and its init containers run again each time, on the volumes as they are.",
+        fix: "Leave it if they can run twice. Otherwise use another `on-change`.",
+        example: "",
+    }
+    SHARED_PROCESSES = "ESC218" {
+        title: "Containers see each other's processes",
+        cause: "A warning: with `share-process-namespace` every container of the pod sees the processes of the others; one that runs as the same user can read their variables, files and memory through /proc.",
+        fix: "Leave it if the containers trust each other. Otherwise let the agent POST to a URL instead of sending a signal.",
+        example: "",
+    }
+    REFRESH_UNSEEN = "ESC219" {
+        title: "Refreshed values reach nobody",
+        cause: "A warning: the pod asks for `refresh` and for variables only. A running process keeps the variables that it was started with.",
+        fix: "Deliver files, or restart the containers (`on-change: restart`), or remove `refresh`.",
+        example: "",
+    }
+    KUBELET_ENV = "ESC220" {
+        title: "kubelet can't deliver the variables",
+        cause: "`env-mode: kubelet` needs kubelets of 1.35 or newer on every node (older ones set empty variables without a word), and variables whose names the pod says: those of ESC's `environmentVariables` are not known before the environment is opened.",
+        fix: "Let the operator state the oldest kubelet (--min-kubelet 1.35), name the variables in env.X annotations, or use the wrapper (esc.pulumi.com/env-mode: exec).",
         example: "",
     }
 }

@@ -6,11 +6,14 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    agent::plan::View,
+    agent::plan::{Source, View},
     esc::{
         path::{NotFound, Path},
         projection::{self, UnknownValue},
-        render::{self, Format, RenderError},
+        render::{
+            self, Format, RenderError,
+            template::{Root, TemplateError},
+        },
         value::{Kind, Value},
     },
     secret::Secret,
@@ -55,6 +58,9 @@ pub enum CheckError {
     /// A value can't be written as asked.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// A template can't be rendered.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 /// Something that is to arrive, with its value.
@@ -117,7 +123,7 @@ fn expected(
         for (name, value) in projection::files(environment)? {
             let origin = format!("files.{name}");
             let is_secret = is_marked(environment, &["files", &name]);
-            if view.env_dir.is_some() {
+            if view.wrapper {
                 let path = Secret::from(format!("{place}/{name}"));
                 let (name, origin) = (name.clone(), format!("{origin} (its path)"));
                 add(Expected { name, is_file: false, origin, value: path, is_secret: false });
@@ -130,27 +136,69 @@ fn expected(
         all.insert((expected.is_file, expected.name.clone()), expected);
     };
     for entry in &view.variables {
-        let value = entry.path.get(environment)?;
-        let format = entry.format.unwrap_or(match value.kind {
-            Kind::Array(_) | Kind::Object(_) => Format::Json,
-            _ => Format::Raw,
-        });
-        add(named(entry.name.to_string(), false, &entry.path, &value, render::render(&value, format)?));
+        let absent = (entry.optional, entry.default.as_deref());
+        let Some((text, is_secret)) = text(environment, &entry.path, absent, |value| {
+            let format = entry.format.unwrap_or(match value.kind {
+                Kind::Array(_) | Kind::Object(_) => Format::Json,
+                _ => Format::Raw,
+            });
+            render::render(value, format)
+        })?
+        else {
+            continue;
+        };
+        let (name, origin) = (entry.name.to_string(), entry.path.to_string());
+        add(Expected { name, is_file: false, origin, value: text, is_secret });
     }
     for entry in &view.files {
-        let value = entry.path.get(environment)?;
-        let format = entry.format.unwrap_or_else(|| Format::for_value(entry.name.as_str(), &value));
-        let mut text = render::render(&value, format)?;
+        let absent = (entry.optional, entry.default.as_deref());
+        let (written, origin) = match &entry.source {
+            Source::Path(path) => {
+                let written = text(environment, path, absent, |value| {
+                    let format =
+                        entry.format.unwrap_or_else(|| Format::for_value(entry.name.as_str(), value));
+                    render::render(value, format)
+                })?;
+                (written, path.to_string())
+            }
+            // Whatever it uses of the environment, it may be secret.
+            Source::Template(template) => {
+                let text = Root::new(environment.clone()).render(template)?;
+                let text = match (text.is_empty(), &entry.default) {
+                    (true, Some(default)) => Some(Secret::from(default.as_str())),
+                    (true, None) if entry.optional => None,
+                    _ => Some(text),
+                };
+                (text.map(|text| (text, true)), "a template".to_owned())
+            }
+        };
+        let Some((mut value, is_secret)) = written else { continue };
         if let Some(decode) = entry.decode {
-            text = render::decode(&text, decode)?;
+            value = render::decode(&value, decode)?;
         }
-        add(named(entry.name.to_string(), true, &entry.path, &value, text));
+        add(Expected { name: entry.name.to_string(), is_file: true, origin, value, is_secret });
     }
     Ok(all.into_values().collect())
 }
 
-fn named(name: String, is_file: bool, path: &Path, value: &Value, text: Secret) -> Expected {
-    Expected { name, is_file, origin: path.to_string(), value: text, is_secret: holds_secret(value) }
+/// The text at a path and whether it is secret; none where nothing is to arrive.
+fn text(
+    environment: &Value,
+    path: &Path,
+    (optional, default): (bool, Option<&str>),
+    write: impl FnOnce(&Value) -> Result<Secret, RenderError>,
+) -> Result<Option<(Secret, bool)>, CheckError> {
+    let found = match path.get(environment) {
+        Err(missing) if default.is_none() && !optional => return Err(missing.into()),
+        found => found.ok().filter(|value| value.kind != Kind::Null || (default.is_none() && !optional)),
+    };
+    let found = found.map(|value| write(&value).map(|text| (text, holds_secret(&value)))).transpose()?;
+    let is_empty = found.as_ref().is_none_or(|(text, _)| text.is_empty());
+    Ok(match (is_empty, default) {
+        (true, Some(default)) => Some((Secret::from(default), false)),
+        (true, None) if optional => None,
+        _ => found,
+    })
 }
 
 fn is_marked(environment: &Value, keys: &[&str]) -> bool {
@@ -208,7 +256,7 @@ mod tests {
         "environmentVariables":{"value":{"A":{"value":"from esc"},"OWN":{"value":"x"}}}}}"#;
     const PLAN: &str = r#"{"version":1,"api":{"url":"https://x"},"auth":{"kind":"token","tokenFile":"/t"},
         "environments":["acme/shop/prod"],"timeoutSeconds":1,"views":[{"containers":["app"],"mountPath":"/m",
-        "filesDir":"/f","envDir":"/e","projections":"all",
+        "filesDir":"/f","envDir":"/e","wrapper":true,"projections":"all",
         "files":[{"name":"url","path":"db.url"}],"variables":[{"name":"URL","path":"db.url"}]}]}"#;
 
     fn rows(variables: &[(&str, &str)], files: &[(&str, &str)]) -> BTreeMap<String, (bool, Option<String>)> {

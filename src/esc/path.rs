@@ -149,6 +149,23 @@ pub(crate) fn below_index(index: usize, rest: &str) -> String {
     join(&format!("[{index}]"), rest)
 }
 
+/// What to say of a key or index that a value does not have. `resolved` is the value's own path.
+pub(crate) fn not_found(at: &Value, resolved: &str, key: &str) -> NotFound {
+    let segment = match (&at.kind, key.parse()) {
+        (Kind::Array(_), Ok(index)) => Segment::Index(index),
+        _ => Segment::Key(key.to_owned()),
+    };
+    let missing = segment.to_string();
+    let dot = if resolved.is_empty() || missing.starts_with('[') { "" } else { "." };
+    NotFound {
+        path: format!("{resolved}{dot}{missing}"),
+        resolved: resolved.to_owned(),
+        suggestion: suggest(at, &segment, &[]),
+        available: names(at).map(str::to_owned).collect(),
+        missing,
+    }
+}
+
 fn join(step: &str, rest: &str) -> String {
     let dot = if rest.is_empty() || rest.starts_with('[') { "" } else { "." };
     format!("{step}{dot}{rest}")

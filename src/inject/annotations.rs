@@ -1,15 +1,16 @@
 //! Annotations ▶ [`Layer`](super::layer::Layer): every key is parsed into its type, and every problem is collected.
 
-use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, str::FromStr};
 
 use super::{
     config,
     keys::{self, Family, Key, PREFIX, Parsed},
-    layer::{File, Read, Resource, TokenSecret, Variable},
+    layer::{Absent, File, Read, Resource, TokenSecret, Variable},
     problem::Problem,
     values,
 };
 use crate::{
+    agent::plan,
     codes::{Code, annotations as codes},
     esc::{names::FileName, path::Path},
 };
@@ -149,28 +150,24 @@ impl Reader {
             Key::AgentMemoryLimit => self.resource(key, Resource::MemoryLimit, value),
             Key::AgentEphemeralStorageRequest => self.resource(key, Resource::EphemeralStorageRequest, value),
             Key::AgentEphemeralStorageLimit => self.resource(key, Resource::EphemeralStorageLimit, value),
-            Key::EnvMode
-            | Key::Refresh
-            | Key::OnChange
-            | Key::RestartSpread
-            | Key::MetricsPort
-            | Key::ShareProcessNamespace => self.planned(key, value),
+            Key::Refresh => {
+                self.out.layer.refresh.interval = self.parsed(code, name, values::refresh(value));
+            }
+            Key::OnChange => {
+                self.out.layer.refresh.on_change = self.parsed(code, name, values::on_change(value));
+            }
+            Key::RestartSpread => {
+                self.out.layer.refresh.restart_spread = self.parsed(code, name, values::spread(value));
+            }
+            Key::MetricsPort => {
+                self.out.layer.refresh.metrics_port = self.parsed(code, name, values::port(value));
+            }
+            Key::ShareProcessNamespace => {
+                self.out.layer.refresh.share_processes = self.parsed(code, name, values::boolean(value));
+            }
+            Key::EnvMode => self.out.layer.env_mode = self.parsed(code, name, values::env_mode(value)),
             // Read by the caller, after everything else.
             Key::Config => {}
-        }
-    }
-
-    /// A setting of the contract that this release reads and refuses, unless it asks for what holds anyway.
-    fn planned(&mut self, key: Key, value: &str) {
-        let asks = match key {
-            Key::EnvMode => values::one_of(value, &["auto", "exec", "kubelet"]).map(|mode| mode == "kubelet"),
-            Key::OnChange => values::on_change(value).map(|()| value != "none"),
-            Key::MetricsPort => values::port(value).map(|()| true),
-            Key::ShareProcessNamespace => values::boolean(value),
-            _ => values::duration(value).map(|_: Duration| true),
-        };
-        if let Some(asks) = self.parsed(codes::VALUE, key.name(), asks) {
-            self.out.layer.not_yet.insert(key, asks);
         }
     }
 
@@ -189,7 +186,9 @@ impl Reader {
                 let path = self.path(&key, value);
                 match (variable, path) {
                     (Some(variable), Some(path)) => {
-                        self.out.layer.variables.insert(variable, Variable { path, format: None });
+                        let variable_asked =
+                            Variable { path, format: None, absent: Absent::Refused, containers: None };
+                        self.out.layer.variables.insert(variable, variable_asked);
                     }
                     _ => self.out.layer.names_unreadable = true,
                 }
@@ -199,15 +198,7 @@ impl Reader {
                 // There is one, even where it can't be read.
                 self.out.layer.commands.insert(name.to_owned(), command.unwrap_or_default());
             }
-            Family::Template => {
-                self.out.layer.names_unreadable = true;
-                self.problem(
-                    codes::NOT_YET,
-                    &key,
-                    "templates come with a later release; use file.<name> with a format",
-                );
-            }
-            Family::File | Family::Format | Family::Decode | Family::Mode => {
+            Family::File | Family::Template | Family::Format | Family::Decode | Family::Mode => {
                 self.file(family, name, &key, value);
             }
         }
@@ -215,11 +206,15 @@ impl Reader {
 
     fn file(&mut self, family: Family, name: &str, key: &str, value: &str) {
         let Some(file_name) = self.parsed::<FileName>(codes::FILE_NAME, key, from_text(name)) else {
-            self.out.layer.names_unreadable |= family == Family::File;
+            self.out.layer.names_unreadable |= matches!(family, Family::File | Family::Template);
             return;
         };
         let said = match family {
-            Family::File => File { path: self.path(key, value), ..File::default() },
+            Family::File => File { source: self.path(key, value).map(plan::Source::Path), ..File::default() },
+            Family::Template => {
+                let template = self.parsed(codes::VALUE, key, values::template(value)).unwrap_or_default();
+                File { source: Some(plan::Source::Template(template)), ..File::default() }
+            }
             Family::Format => {
                 let format = self.parsed(codes::VALUE, key, values::format(value));
                 File { format, ..File::default() }
@@ -231,10 +226,11 @@ impl Reader {
             _ => File { mode: self.parsed(codes::VALUE, key, values::mode(value)), ..File::default() },
         };
         let file = self.out.layer.files.entry(file_name).or_default();
-        file.path = said.path.or_else(|| file.path.take());
-        file.format = said.format.or(file.format);
-        file.decode = said.decode.or(file.decode);
-        file.mode = said.mode.or(file.mode);
+        let is_twice = file.source.is_some() && said.source.is_some();
+        *file = std::mem::take(file).overlaid(said);
+        if is_twice {
+            self.problem(codes::SAID_TWICE, key, "`file.` and `template.` name the same file");
+        }
     }
 }
 

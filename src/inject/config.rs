@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use super::{
     keys,
-    layer::{File, Layer, Read, Variable},
+    layer::{Absent, File, Layer, Read, Variable},
     pod::MAX_CONTAINERS,
     problem::Problem,
     values,
 };
 use crate::{
+    agent::plan::Source,
     codes::{Code, annotations as codes},
     yaml::{self, Dialect},
 };
@@ -132,11 +133,6 @@ impl Reader<'_> {
             Value::String(path) => Some(Map::from_iter([("path".to_owned(), Value::String(path.clone()))])),
             Value::Object(entry) => {
                 self.known_keys(entry, known, at);
-                for key in ["containers", "optional", "default", "template"] {
-                    if entry.contains_key(key) {
-                        self.problem(codes::NOT_YET, at, format_args!("`{key}` comes with a later release"));
-                    }
-                }
                 Some(entry.clone())
             }
             _ => {
@@ -165,11 +161,55 @@ impl Reader<'_> {
         }
     }
 
+    /// What becomes of the entry without a value.
+    fn absent(&mut self, entry: &Map<String, Value>, at: &str) -> Absent {
+        let optional = match entry.get("optional") {
+            None => false,
+            Some(Value::Bool(optional)) => *optional,
+            Some(_) => {
+                self.problem(
+                    codes::VALUE,
+                    &format!("{at}.optional"),
+                    "expected true or false, without quotes",
+                );
+                return Absent::LeftOut;
+            }
+        };
+        let default =
+            self.field(entry, (at, "default"), codes::VALUE, |text| Ok::<_, String>(text.to_owned()));
+        match (optional, default) {
+            (true, Some(_)) => {
+                let message =
+                    "is optional and has a default, so it would never be left out; keep one of the two";
+                self.problem(codes::CONTRADICTION, at, message);
+                Absent::LeftOut
+            }
+            (true, None) => Absent::LeftOut,
+            (false, Some(default)) => Absent::Filled(default),
+            (false, None) => Absent::Refused,
+        }
+    }
+
+    /// Who gets the entry.
+    fn containers(&mut self, entry: &Map<String, Value>, at: &str) -> Option<Vec<String>> {
+        let value = entry.get("containers")?;
+        match texts(value) {
+            Some(names) if !names.is_empty() && names.len() <= MAX_CONTAINERS => Some(names),
+            _ => {
+                let message = format_args!("expected a list of 1 to {MAX_CONTAINERS} names");
+                self.problem(codes::CONFIG, &format!("{at}.containers"), message);
+                None
+            }
+        }
+    }
+
     fn variable(&mut self, name: &str, value: &Value) {
         let at = format!("env.{name}");
         let Some(entry) = self.entry(&at, value, VARIABLE) else { return };
         let path = self.field(&entry, (&at, "path"), codes::PATH, str::parse);
         let format = self.field(&entry, (&at, "format"), codes::VALUE, values::format);
+        let absent = self.absent(&entry, &at);
+        let containers = self.containers(&entry, &at);
         if !entry.contains_key("path") {
             self.problem(codes::CONFIG, &at, "`path` is missing");
         }
@@ -180,7 +220,7 @@ impl Reader<'_> {
             }
             Ok(name) => {
                 if let Some(path) = path {
-                    self.layer.variables.insert(name, Variable { path, format });
+                    self.layer.variables.insert(name, Variable { path, format, absent, containers });
                 }
             }
         }
@@ -189,22 +229,29 @@ impl Reader<'_> {
     fn file(&mut self, name: &str, value: &Value) {
         let at = format!("files.{name}");
         let Some(entry) = self.entry(&at, value, FILE) else { return };
+        let path = self.field(&entry, (&at, "path"), codes::PATH, str::parse).map(Source::Path);
+        let template =
+            self.field(&entry, (&at, "template"), codes::VALUE, values::template).map(Source::Template);
+        match (entry.contains_key("path"), entry.contains_key("template")) {
+            (false, false) => self.problem(codes::CONFIG, &at, "`path` or `template` is missing"),
+            (true, true) => self.problem(codes::CONFIG, &at, "has a `path` and a `template`; keep one"),
+            _ => {}
+        }
         let file = File {
-            path: self.field(&entry, (&at, "path"), codes::PATH, str::parse),
+            source: path.or(template),
             format: self.field(&entry, (&at, "format"), codes::VALUE, values::format),
             decode: self.field(&entry, (&at, "decode"), codes::VALUE, values::decode),
             mode: self.field(&entry, (&at, "mode"), codes::VALUE, values::mode),
+            absent: self.absent(&entry, &at),
+            containers: self.containers(&entry, &at),
         };
-        if !entry.contains_key("path") && !entry.contains_key("template") {
-            self.problem(codes::CONFIG, &at, "`path` is missing");
-        }
         match name.parse() {
             Err(error) => self.problem(codes::FILE_NAME, &at, error),
             Ok(name) if self.layer.files.contains_key(&name) => {
                 self.problem(codes::SAID_TWICE, &at, "an annotation names the file too");
             }
             Ok(name) => {
-                if file.path.is_some() {
+                if file.source.is_some() {
                     self.layer.files.insert(name, file);
                 }
             }

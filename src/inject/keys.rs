@@ -71,8 +71,6 @@ pub struct Doc {
     pub value: &'static str,
     /// What it does.
     pub meaning: &'static str,
-    /// Whether this release refuses it with ESC111.
-    pub not_yet: bool,
 }
 
 macro_rules! keys {
@@ -209,19 +207,15 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 const fn doc(key: &'static str, value: &'static str, meaning: &'static str) -> Doc {
-    Doc { key, value, meaning, not_yet: false }
-}
-
-const fn planned(key: &'static str, value: &'static str, meaning: &'static str) -> Doc {
-    Doc { key, value, meaning, not_yet: true }
+    Doc { key, value, meaning }
 }
 
 /// Every key as docs/annotations.md lists it.
 pub const DOCS: &[Doc] = &[
     doc(
         "environment",
-        "`organization/project/environment[@version]`",
-        "The ESC environment to open. With nothing else said, its own `environmentVariables` and `files` are delivered.",
+        "`organization/project/environment[@version]`, several separated by commas",
+        "The ESC environment to open; of several, the later lie over the earlier. With nothing else said, its own `environmentVariables` and `files` are delivered.",
     ),
     doc("inject", "`\"true\"`, `\"false\"`", "Ask with the namespace's defaults alone; opt out."),
     doc("env.<VAR>", "property path", "Environment variable. An object or array arrives as compact JSON."),
@@ -230,7 +224,11 @@ pub const DOCS: &[Doc] = &[
         "property path, or `.` for the whole environment",
         "File below `mount-path`. No newline is added.",
     ),
-    planned("template.<name>", "template text", "File from a template."),
+    doc(
+        "template.<name>",
+        "template text",
+        "File from a template in which `values` is the whole environment: `{{ values.db.url }}`.",
+    ),
     doc(
         "format.<name>",
         "`raw`, `json`, `yaml`, `dotenv`, `properties` [objects and arrays by the name's extension, else json; scalars raw]",
@@ -261,20 +259,28 @@ pub const DOCS: &[Doc] = &[
     doc(
         "env-mode",
         "`auto`, `exec`, `kubelet` [`auto`]",
-        "How variables arrive. `kubelet` is not built yet.",
+        "How variables arrive: through the wrapper, or from kubelet. `auto`: the wrapper where a command is known, else kubelet where it can.",
     ),
-    planned("refresh", "duration, at least the operator's minimum [off]", "Keep files fresh."),
-    planned(
+    doc(
+        "refresh",
+        "duration, at least the operator's minimum [off]",
+        "Keep what was delivered fresh; the agent becomes a native sidecar. See [refresh.md](refresh.md).",
+    ),
+    doc(
         "on-change",
-        "`none`, `signal:…`, `http://…`, `restart` [`none`]",
-        "What to do after a changed set is in place.",
+        "`none`, `restart`, `signal:SIGHUP[:process]`, `http://127.0.0.1:PORT/path` [`none`]",
+        "What to do after a changed set is in place: nothing, restart all containers, signal a process, or POST to a URL. Needs `refresh`.",
     ),
-    planned("restart-spread", "duration [`5m`]", "Random delay of `on-change: restart`."),
-    planned("metrics-port", "port [off]", "Metrics of the sidecar."),
-    planned(
+    doc(
+        "restart-spread",
+        "duration [`5m`]",
+        "Longest random delay of `on-change: restart`, so that replicas don't restart together.",
+    ),
+    doc("metrics-port", "port [off]", "Where the sidecar serves its metrics. Needs `refresh`."),
+    doc(
         "share-process-namespace",
         "`\"true\"`, `\"false\"` [`\"false\"`]",
-        "Needed by `on-change: signal:…`.",
+        "Let the pod's containers see each other's processes, as `on-change: signal:…` needs.",
     ),
     doc(
         "on-failure",

@@ -4,9 +4,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{keys::Key, problem::Problem, quantity::Quantity};
+use super::{env::EnvMode, problem::Problem, quantity::Quantity, refresh};
 use crate::{
-    agent::plan::{OnFailure, Projections},
+    agent::plan::{OnFailure, Projections, Source},
     esc::{
         names::{FileName, VariableName},
         path::Path,
@@ -66,8 +66,10 @@ pub struct Layer {
     pub log_level: Option<String>,
     /// Whether it names a variable or file in a way that can't be read: defaults of who names nothing don't hold.
     pub names_unreadable: bool,
-    /// Settings of the contract that this release does not carry out, and whether they are asked for.
-    pub not_yet: BTreeMap<Key, bool>,
+    /// How values are kept fresh.
+    pub refresh: refresh::Said,
+    /// How variables arrive.
+    pub env_mode: Option<EnvMode>,
 }
 
 /// What is asked of one variable.
@@ -77,19 +79,62 @@ pub struct Variable {
     pub path: Path,
     /// How it is written.
     pub format: Option<Format>,
+    /// What becomes of it without a value.
+    pub absent: Absent,
+    /// Who gets it; all receivers when none.
+    pub containers: Option<Vec<String>>,
 }
 
 /// What is said of one file; the layers' parts unite.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct File {
-    /// Where its content is.
-    pub path: Option<Path>,
+    /// What it holds.
+    pub source: Option<Source>,
     /// How it is written.
     pub format: Option<Format>,
     /// How it is decoded.
     pub decode: Option<Decode>,
     /// Its permission bits.
     pub mode: Option<u32>,
+    /// What becomes of it without a value; belongs to the source.
+    pub absent: Absent,
+    /// Who gets it; all receivers when none. Belongs to the source.
+    pub containers: Option<Vec<String>>,
+}
+
+/// What becomes of a destination whose property is absent, null or empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// An absent property keeps the application from starting.
+    #[default]
+    Refused,
+    /// There is no variable, or no file.
+    LeftOut,
+    /// This text stands in.
+    Filled(String),
+}
+
+impl Absent {
+    /// As the plan says it: `optional` and `default`.
+    pub fn into_parts(self) -> (bool, Option<String>) {
+        match self {
+            Self::Refused => (false, None),
+            Self::LeftOut => (true, None),
+            Self::Filled(text) => (false, Some(text)),
+        }
+    }
+}
+
+impl File {
+    /// Lays `over` on top.
+    pub fn overlaid(self, over: Self) -> Self {
+        let (below, above) = (self, over);
+        let format = above.format.or(below.format);
+        let decode = above.decode.or(below.decode);
+        let mode = above.mode.or(below.mode);
+        let whole = if above.source.is_some() { above } else { below };
+        Self { format, decode, mode, ..whole }
+    }
 }
 
 /// A key of a Secret in the pod's namespace.
@@ -135,21 +180,16 @@ impl Layer {
             resources,
             log_level,
             names_unreadable,
-            not_yet,
+            refresh,
+            env_mode,
         } = over;
         self.variables.extend(variables);
         for (name, file) in files {
             let below = self.files.entry(name).or_default();
-            *below = File {
-                path: file.path.or_else(|| below.path.take()),
-                format: file.format.or(below.format),
-                decode: file.decode.or(below.decode),
-                mode: file.mode.or(below.mode),
-            };
+            *below = std::mem::take(below).overlaid(file);
         }
         self.commands.extend(commands);
         self.resources.extend(resources);
-        self.not_yet.extend(not_yet);
         Self {
             environments: environments.or(self.environments),
             variables: self.variables,
@@ -169,7 +209,8 @@ impl Layer {
             resources: self.resources,
             log_level: log_level.or(self.log_level),
             names_unreadable: names_unreadable || self.names_unreadable,
-            not_yet: self.not_yet,
+            refresh: self.refresh.overlaid(refresh),
+            env_mode: env_mode.or(self.env_mode),
         }
     }
 }

@@ -13,12 +13,14 @@ use serde_json::Value;
 
 mod annotations;
 mod config;
+mod env;
 mod fit;
 pub mod keys;
 mod layer;
 mod mounts;
 pub mod names;
 mod namespace;
+mod origin;
 mod ours;
 mod owner;
 mod patch;
@@ -30,15 +32,20 @@ mod quantity;
 mod receivers;
 mod reconcile;
 pub mod references;
+mod refresh;
 mod request;
 mod resources;
+mod sidecar;
 mod values;
+pub mod version;
+mod views;
 
 pub use namespace::Namespace;
 use pod::{Malformed, Pod};
 pub use policy::Policy;
 pub use problem::Problem;
 use request::Asked;
+use version::{Releases, Version};
 
 use crate::codes::pod as codes;
 
@@ -51,8 +58,17 @@ pub struct Context<'a> {
     pub namespace_annotations: Option<&'a BTreeMap<String, String>>,
     /// Whether every pod of the namespace is injected (label `injection: all`).
     pub everyone: bool,
+    /// Release of the API server, as far as it is known.
+    pub api_server: Option<Version>,
     /// What the operator settled.
     pub policy: &'a Policy,
+}
+
+impl Context<'_> {
+    /// What is known of the cluster's releases.
+    fn releases(&self) -> Releases {
+        Releases { api_server: self.api_server, min_kubelet: self.policy.min_kubelet }
+    }
 }
 
 /// What becomes of a pod.
@@ -142,7 +158,7 @@ pub fn inject(document: &Value, context: &Context<'_>) -> Outcome {
     let (stripped, earlier) = ours::strip(found.clone());
     let Asked { request, origin, mut problems, mut warnings } = request::read(&found, context);
     // The pod is judged even where an annotation is wrong: all problems are told at once.
-    let fit = fit::fit(&stripped, &request, context.policy, earlier.as_ref());
+    let fit = fit::fit(&stripped, &request, context, earlier.as_ref());
     problems.extend(fit.problems);
     warnings.extend(fit.warnings);
     let injection = origin.map(|origin| plan::plan(&stripped, &request, &origin, context.policy, fit.shape));

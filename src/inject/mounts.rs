@@ -6,7 +6,6 @@ use super::{
     names::{BINARY_DIR, BINARY_VOLUME, ENV_DIR, env_volume, files_volume},
     pod::Container,
     problem::Problem,
-    request::Request,
 };
 use crate::codes::pod as codes;
 
@@ -25,11 +24,11 @@ impl Planned {
 }
 
 /// What a receiver mounts.
-pub fn of_receiver(request: &Request, has_files: bool, is_wrapped: bool, view: usize) -> Vec<Planned> {
+pub fn of_receiver(mount_path: &str, has_files: bool, is_wrapped: bool, view: usize) -> Vec<Planned> {
     let planned = |volume: String, path: &str| Planned { volume, path: path.to_owned() };
     let mut mounts = Vec::new();
     if has_files {
-        mounts.push(planned(files_volume(view), &request.mount_path));
+        mounts.push(planned(files_volume(view), mount_path));
     }
     if is_wrapped {
         mounts.push(planned(BINARY_VOLUME.to_owned(), BINARY_DIR));

@@ -16,6 +16,10 @@ pub const BINARY_DIR: &str = "/esc/bin";
 pub const BINARY: &str = "/esc/bin/esc-injector";
 /// Where a container's variables are.
 pub const ENV_DIR: &str = "/esc/env";
+/// What a restarted sidecar must not forget.
+pub const STATE_VOLUME: &str = "esc-state";
+/// Where the sidecar keeps it.
+pub const STATE_DIR: &str = "/esc/state";
 /// Where the agent finds its token.
 pub const TOKEN_DIR: &str = "/esc/token";
 /// The token's file.
@@ -51,7 +55,7 @@ pub fn is_our_volume(name: &str) -> bool {
         name.strip_prefix(prefix)
             .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    matches!(name, BINARY_VOLUME | TOKEN_VOLUME | NO_TOKEN_VOLUME | "esc-state")
+    matches!(name, BINARY_VOLUME | TOKEN_VOLUME | NO_TOKEN_VOLUME | STATE_VOLUME)
         || numbered("esc-files-")
         || numbered("esc-env-")
 }

@@ -1,24 +1,27 @@
 //! Request ▶ [`Injection`]: everything that is to stand in the pod, and nothing of how it gets there.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{
-    fit::{Receiver, Shape, VIEW},
+    fit::{Fitted, Receiver, Shape},
     layer::TokenSecret,
     names::{
-        self, API_TOKEN_PATH, BINARY_DIR, BINARY_VOLUME, NO_TOKEN_VOLUME, TOKEN_DIR, TOKEN_FILE, TOKEN_VOLUME,
+        self, API_TOKEN_PATH, BINARY_DIR, BINARY_VOLUME, NO_TOKEN_VOLUME, STATE_DIR, STATE_VOLUME, TOKEN_DIR,
+        TOKEN_FILE, TOKEN_VOLUME,
     },
+    origin::{Identity, Origin, ProjectedToken},
     owner::Owner,
     pod::Pod,
     policy::Policy,
     problem::Problem,
     quantity::Quantity,
-    receivers::Placement,
-    request::{Identity, Origin, Request},
-    resources,
+    request::Request,
+    resources, sidecar,
 };
 use crate::{
-    agent::plan::{Api, Auth, Plan, VERSION, View},
+    agent::plan::{self, Api, Auth, OrganizationToken, Plan, VERSION, View},
     codes::annotations as codes,
 };
 
@@ -29,6 +32,11 @@ const MAX_PLAN_BYTES: usize = 64 * 1024;
 const BINARY_VOLUME_SIZE: &str = "32Mi";
 /// Seconds; the shortest that kubelet gives out. The agent uses the token in its first moments.
 const TOKEN_LIFETIME: u32 = 600;
+/// Seconds; kubelet's own default. A sidecar uses tokens for as long as the pod lives, and each new one is a request to
+/// the API server.
+const SIDECAR_TOKEN_LIFETIME: u32 = 3600;
+/// MiB, for two small files and their next versions.
+const STATE_SIZE: u64 = 1;
 
 /// Everything that is to stand in the pod.
 #[derive(Debug)]
@@ -41,6 +49,12 @@ pub struct Injection {
     pub env: Vec<(String, String)>,
     /// Its mounts.
     pub mounts: Vec<Value>,
+    /// What makes it a native sidecar, by field; empty for a plain init container.
+    pub lifecycle: Map<String, Value>,
+    /// Its port, where it serves metrics.
+    pub port: Option<Value>,
+    /// Whether the pod's processes are to see one another.
+    pub shares_processes: bool,
     /// Its image, resources and security context, for a container that is not there yet.
     pub initial: Map<String, Value>,
     /// Our volumes, each with its name.
@@ -59,8 +73,7 @@ pub fn plan(
     policy: &Policy,
     shape: Shape<'_>,
 ) -> Result<Injection, Problem> {
-    let Shape { placement, owner, receivers, has_files, has_binary } = shape;
-    let agent_plan = agent_plan(request, origin, policy, &placement, (has_files, has_binary));
+    let agent_plan = agent_plan(request, origin, policy, &shape);
     let plan_text = match agent_plan.to_variable() {
         Ok(text) if text.len() <= MAX_PLAN_BYTES => text,
         outcome => {
@@ -69,34 +82,56 @@ pub fn plan(
             return Err(Problem::invalid(codes::PLAN_SIZE, "variables and files", message));
         }
     };
-    let memory_volumes: Vec<&Quantity> = [has_files, has_binary]
-        .into_iter()
-        .filter(|is_there| *is_there)
-        .map(|_| &request.volume_size)
-        .collect();
+    let directories: Vec<_> =
+        shape.views.iter().enumerate().flat_map(|(n, view)| directories(n, view)).collect();
+    let is_sidecar = request.refresh.is_some();
+    let state_size = Quantity::mebibytes(STATE_SIZE);
+    let state = is_sidecar.then_some(&state_size);
+    let memory_volumes: Vec<&Quantity> =
+        directories.iter().map(|_| &request.volume_size).chain(state).collect();
+    let has_binary = shape.has_binary();
     Ok(Injection {
-        position: placement.position,
-        arguments: vec!["agent".to_owned(), "init".to_owned()],
+        position: shape.position,
+        arguments: vec!["agent".to_owned(), if is_sidecar { "sidecar" } else { "init" }.to_owned()],
         env: vec![
-            (crate::agent::plan::VARIABLE.to_owned(), plan_text),
+            (plan::VARIABLE.to_owned(), plan_text),
             ("ESC_INJECTOR_LOG_LEVEL".to_owned(), request.log_level.clone()),
         ],
-        mounts: agent_mounts(has_files, has_binary),
-        initial: initial_fields(policy, owner, resources::of_agent(pod, &request.resources, &memory_volumes)),
-        volumes: volumes(request, &origin.identity, has_files, has_binary),
-        receivers,
+        mounts: agent_mounts(&directories, has_binary, is_sidecar),
+        lifecycle: sidecar::fields(request.refresh.as_ref(), whole_seconds(request.timeout)),
+        port: sidecar::port(request.refresh.as_ref()),
+        shares_processes: request.shares_processes,
+        initial: initial_fields(
+            policy,
+            shape.owner,
+            resources::of_agent(pod, &request.resources, &memory_volumes),
+        ),
+        volumes: volumes(request, &origin.identity, &directories, has_binary),
+        receivers: shape.receivers,
         has_binary,
     })
 }
 
-fn agent_plan(
-    request: &Request,
-    origin: &Origin,
-    policy: &Policy,
-    placement: &Placement<'_>,
-    (has_files, has_binary): (bool, bool),
-) -> Plan {
-    let token_file = TOKEN_FILE.to_owned();
+/// The memory volumes of a view, each with where the agent mounts it.
+fn directories(number: usize, fitted: &Fitted<'_>) -> Vec<(String, String)> {
+    let files = (names::files_volume(number), names::files_dir(number));
+    let env = (names::env_volume(number), names::env_dir(number));
+    let files = fitted.view.has_files().then_some(files);
+    files.into_iter().chain(fitted.has_variables().then_some(env)).collect()
+}
+
+fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape<'_>) -> Plan {
+    let views = shape.views.iter().enumerate().map(|(number, fitted)| View {
+        containers: fitted.view.containers.iter().map(|container| container.name.to_owned()).collect(),
+        mount_path: request.mount_path.clone(),
+        files_dir: fitted.view.has_files().then(|| names::files_dir(number)),
+        env_dir: fitted.has_variables().then(|| names::env_dir(number)),
+        wrapper: fitted.wrapper,
+        kubelet: fitted.kubelet,
+        projections: fitted.view.projections,
+        files: fitted.view.files.clone(),
+        variables: fitted.view.variables.clone(),
+    });
     Plan {
         version: VERSION,
         api: Api {
@@ -105,41 +140,55 @@ fn agent_plan(
             https_proxy: policy.https_proxy.clone(),
             no_proxy: policy.no_proxy.clone(),
         },
-        auth: match &origin.identity {
-            Identity::Exchange { token_type, .. } => Auth::Exchange {
-                organization: origin.environment.organization().to_owned(),
-                token_type: token_type.clone(),
-                token_file,
-            },
-            Identity::Secret(_) => Auth::Token { token_file },
-        },
-        environments: vec![origin.environment.clone()],
-        // In whole seconds, and never less than asked for.
-        timeout_seconds: request.timeout.as_secs() + u64::from(request.timeout.subsec_nanos() > 0),
+        auth: auth(&origin.identity),
+        environments: origin.environments.clone(),
+        timeout_seconds: whole_seconds(request.timeout),
         on_failure: request.on_failure,
-        binary_dir: has_binary.then(|| BINARY_DIR.to_owned()),
-        views: vec![View {
-            containers: placement.receivers.iter().map(|container| container.name.to_owned()).collect(),
-            mount_path: request.mount_path.clone(),
-            files_dir: has_files.then(|| names::files_dir(VIEW)),
-            env_dir: has_binary.then(|| names::env_dir(VIEW)),
-            projections: request.projections,
-            files: request.files.clone(),
-            variables: request.variables.clone(),
-        }],
+        binary_dir: shape.has_binary().then(|| BINARY_DIR.to_owned()),
+        views: views.collect(),
+        refresh: request.refresh.as_ref().map(|refresh| plan::Refresh {
+            interval_seconds: whole_seconds(refresh.interval),
+            on_change: refresh.on_change.clone(),
+            restart_spread_seconds: whole_seconds(refresh.restart_spread),
+            metrics_port: refresh.metrics_port,
+            state_dir: STATE_DIR.to_owned(),
+        }),
     }
 }
 
-fn agent_mounts(has_files: bool, has_binary: bool) -> Vec<Value> {
+fn auth(identity: &Identity) -> Auth {
+    match identity {
+        Identity::Exchange { token_type, tokens } => {
+            let of_each = |token: &ProjectedToken| -> Vec<_> {
+                let token_file = format!("{TOKEN_DIR}/{}", token.file);
+                let each = token.organizations.iter().cloned();
+                each.map(|organization| OrganizationToken { organization, token_file: token_file.clone() })
+                    .collect()
+            };
+            Auth::Exchange {
+                token_type: token_type.clone(),
+                tokens: tokens.iter().flat_map(of_each).collect(),
+            }
+        }
+        Identity::Secret(_) => Auth::Token { token_file: TOKEN_FILE.to_owned() },
+    }
+}
+
+/// In whole seconds, and never less than asked for.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+fn agent_mounts(directories: &[(String, String)], has_binary: bool, is_sidecar: bool) -> Vec<Value> {
     let mut mounts = vec![
         json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}),
         json!({"name": NO_TOKEN_VOLUME, "mountPath": API_TOKEN_PATH, "readOnly": true}),
     ];
-    if has_files {
-        mounts.push(json!({"name": names::files_volume(VIEW), "mountPath": names::files_dir(VIEW)}));
+    mounts.extend(directories.iter().map(|(volume, path)| json!({"name": volume, "mountPath": path})));
+    if is_sidecar {
+        mounts.push(json!({"name": STATE_VOLUME, "mountPath": STATE_DIR}));
     }
     if has_binary {
-        mounts.push(json!({"name": names::env_volume(VIEW), "mountPath": names::env_dir(VIEW)}));
         mounts.push(json!({"name": BINARY_VOLUME, "mountPath": BINARY_DIR}));
     }
     mounts
@@ -148,18 +197,24 @@ fn agent_mounts(has_files: bool, has_binary: bool) -> Vec<Value> {
 fn volumes(
     request: &Request,
     identity: &Identity,
-    has_files: bool,
+    directories: &[(String, String)],
     has_binary: bool,
 ) -> Vec<(String, Value)> {
-    let memory = |name: String, size: &str| {
+    let memory = |name: &str, size: &str| {
         let volume = json!({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}});
-        (name, volume)
+        (name.to_owned(), volume)
     };
     let size = request.volume_size.to_string();
     let token = match identity {
-        Identity::Exchange { audience, .. } => json!({"name": TOKEN_VOLUME, "projected": {"sources": [
-            {"serviceAccountToken": {"audience": audience, "expirationSeconds": TOKEN_LIFETIME, "path": "token"}},
-        ]}}),
+        Identity::Exchange { tokens, .. } => {
+            let lifetime = if request.refresh.is_some() { SIDECAR_TOKEN_LIFETIME } else { TOKEN_LIFETIME };
+            let source = |token: &ProjectedToken| {
+                json!({"serviceAccountToken": {
+                    "audience": token.audience, "expirationSeconds": lifetime, "path": token.file,
+                }})
+            };
+            json!({"name": TOKEN_VOLUME, "projected": {"sources": tokens.iter().map(source).collect::<Vec<_>>()}})
+        }
         Identity::Secret(TokenSecret { name, key }) => {
             json!({"name": TOKEN_VOLUME, "secret": {"secretName": name, "items": [{"key": key, "path": "token"}]}})
         }
@@ -167,13 +222,13 @@ fn volumes(
     let mut volumes = vec![
         (TOKEN_VOLUME.to_owned(), token),
         // Mounted read-only, so it stays empty; in memory, so that it does not keep the pod on its node.
-        memory(NO_TOKEN_VOLUME.to_owned(), "64Ki"),
+        memory(NO_TOKEN_VOLUME, "64Ki"),
     ];
-    if has_files {
-        volumes.push(memory(names::files_volume(VIEW), &size));
+    volumes.extend(directories.iter().map(|(volume, _)| memory(volume, &size)));
+    if request.refresh.is_some() {
+        volumes.push(memory(STATE_VOLUME, &Quantity::mebibytes(STATE_SIZE).to_string()));
     }
     if has_binary {
-        volumes.push(memory(names::env_volume(VIEW), &size));
         let binary = json!({"name": BINARY_VOLUME, "emptyDir": {"sizeLimit": BINARY_VOLUME_SIZE}});
         volumes.push((BINARY_VOLUME.to_owned(), binary));
     }

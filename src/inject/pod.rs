@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use super::names::is_our_volume;
+
 /// A field has a type that no pod can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
@@ -25,6 +27,7 @@ type Checked<T> = Result<T, Malformed>;
 
 /// The pod.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the pod, and none depends on another")]
 pub struct Pod<'a> {
     /// `metadata.annotations`.
     pub annotations: Vec<(&'a str, &'a str)>,
@@ -42,6 +45,10 @@ pub struct Pod<'a> {
     pub has_pod_resources: bool,
     /// `spec.restartPolicy` is `Never`.
     pub never_restarts: bool,
+    /// `spec.shareProcessNamespace`.
+    pub shares_processes: bool,
+    /// `spec.hostPID`.
+    pub has_host_pid: bool,
     /// By `spec.os.name` or the node selector.
     pub is_windows: bool,
 }
@@ -55,8 +62,10 @@ pub struct Container<'a> {
     pub command: Option<Vec<&'a str>>,
     /// Its arguments.
     pub arguments: Vec<&'a str>,
-    /// Names and plain values of its variables, in order; no value where it comes from elsewhere.
+    /// Names and plain values of its own variables, in order; no value where it comes from elsewhere.
     pub env: Vec<(&'a str, Option<&'a str>)>,
+    /// Whether it has further variables, which kubelet takes from a volume of ours.
+    pub has_our_variables: bool,
     /// Its mounts.
     pub mounts: Vec<Mount<'a>>,
     /// Its own `runAsUser`.
@@ -145,6 +154,8 @@ impl<'a> Pod<'a> {
             fs_group: integer("fsGroup")?,
             has_pod_resources: spec.object("resources")?.is_some_and(|resources| !resources.0.is_empty()),
             never_restarts: spec.text("restartPolicy")? == Some("Never"),
+            shares_processes: spec.boolean("shareProcessNamespace")?.unwrap_or(false),
+            has_host_pid: spec.boolean("hostPID")?.unwrap_or(false),
             is_windows: names_windows("os", "name")? || names_windows("nodeSelector", "kubernetes.io/os")?,
         })
     }
@@ -185,6 +196,9 @@ impl<'a> Container<'a> {
     fn read(container: &'a Value) -> Checked<Self> {
         let container = Object::of(container)?;
         let command: Vec<&str> = container.each("command", text)?;
+        let env = container.each("env", variable)?;
+        let has_our_variables = env.iter().any(Option::is_none);
+        let env = env.into_iter().flatten().collect();
         let run_as_user = match container.object("securityContext")? {
             Some(security) => {
                 security.integer("runAsUser").map_err(|error| error.under("securityContext"))?
@@ -195,7 +209,8 @@ impl<'a> Container<'a> {
             name: container.required_text("name")?,
             command: Some(command).filter(|command| !command.is_empty()),
             arguments: container.each("args", text)?,
-            env: container.each("env", variable)?,
+            env,
+            has_our_variables,
             mounts: container.each("volumeMounts", Mount::read)?,
             run_as_user,
             is_native_sidecar: container.text("restartPolicy")? == Some("Always"),
@@ -216,11 +231,20 @@ impl<'a> Mount<'a> {
     }
 }
 
-fn variable(entry: &Value) -> Checked<(&str, Option<&str>)> {
+/// A variable; none where it is one of an earlier injection.
+fn variable(entry: &Value) -> Checked<Option<(&str, Option<&str>)>> {
+    let is_ours = is_our_variable(entry);
     let entry = Object::of(entry)?;
     let from_elsewhere = entry.object("valueFrom")?.is_some();
     let value = entry.text("value")?.unwrap_or_default();
-    Ok((entry.required_text("name")?, (!from_elsewhere).then_some(value)))
+    let name = entry.required_text("name")?;
+    Ok((!is_ours).then_some((name, (!from_elsewhere).then_some(value))))
+}
+
+/// Whether kubelet takes a variable from a volume of ours: nobody else's may have such a name.
+pub fn is_our_variable(entry: &Value) -> bool {
+    let volume = entry.pointer("/valueFrom/fileKeyRef/volumeName");
+    volume.and_then(Value::as_str).is_some_and(is_our_volume)
 }
 
 fn text(value: &Value) -> Checked<&str> {

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     annotations::{self, Source},
-    keys::Key,
     problem::Problem,
     values,
+    version::Version,
 };
-use crate::{codes::annotations as codes, esc::token_type::TokenType};
+use crate::esc::token_type::TokenType;
 
 /// Containers that are not the user's: meshes, telemetry, other injectors. They receive nothing unless named.
 pub const EXCLUDED_CONTAINERS: &[&str] = &[
@@ -66,6 +66,10 @@ pub struct Policy {
     pub no_proxy: Option<String>,
     /// Smallest `refresh`.
     pub min_refresh: Duration,
+    /// URLs that `on-change` may name, besides those of the pod itself.
+    pub allowed_on_change_urls: Vec<String>,
+    /// Oldest kubelet of the cluster, as far as the operator says it.
+    pub min_kubelet: Option<Version>,
     /// Uid of the agent where the pod does not settle it; none on OpenShift.
     pub agent_user: Option<u32>,
     /// The injector's own namespace, which is never injected.
@@ -83,12 +87,7 @@ pub fn service_root(url: &str) -> Result<String, String> {
 /// What is wrong with annotation defaults, before they are wrong for every pod.
 pub fn problems_of_defaults(defaults: &BTreeMap<String, String>) -> Vec<Problem> {
     let pairs = defaults.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let read = annotations::read(Source::Operator, pairs);
-    let not_yet = read.layer.not_yet.into_iter().filter(|(_, asked)| *asked);
-    let not_yet = not_yet.map(|(key, _): (Key, bool)| {
-        Problem::invalid(codes::NOT_YET, format!("operator default {key}"), "comes with a later release")
-    });
-    read.problems.into_iter().chain(not_yet).collect()
+    annotations::read(Source::Operator, pairs).problems
 }
 
 /// How pods prove who they are.
@@ -123,6 +122,8 @@ impl Default for Policy {
             https_proxy: None,
             no_proxy: None,
             min_refresh: Duration::from_secs(60),
+            allowed_on_change_urls: Vec::new(),
+            min_kubelet: None,
             agent_user: Some(AGENT_USER),
             own_namespace: None,
             agent_log_level: "info".to_owned(),

@@ -1,5 +1,7 @@
 //! Where the agent stands among the init containers, and which containers receive.
 
+use std::collections::BTreeSet;
+
 use super::{
     keys::{self, Key, PREFIX},
     ours::Earlier,
@@ -16,7 +18,16 @@ pub struct Placement<'a> {
     /// How many of the pod's init containers start before the agent.
     pub position: usize,
     /// Containers that receive, in the order in which they start.
-    pub receivers: Vec<&'a Container<'a>>,
+    pub receivers: Vec<Receiving<'a>>,
+}
+
+/// A container that receives.
+#[derive(Debug, Clone, Copy)]
+pub struct Receiving<'a> {
+    /// The container.
+    pub container: &'a Container<'a>,
+    /// Whether it gets what is for all receivers, or only what names it.
+    pub of_everything: bool,
 }
 
 /// Decides both, together with what is wrong and what is worrying.
@@ -33,39 +44,45 @@ pub fn place<'a>(
     let excluded = |name: &str| policy.excluded_containers.iter().any(|known| known == name);
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    let receivers: Vec<_> = match &request.containers {
-        Some(names) => {
-            let subject = format!("{PREFIX}{}", Key::Containers);
-            for name in names {
-                if too_early.contains(&name.as_str()) {
-                    let message =
-                        format!("init container `{name}` starts before the agent, when nothing is there yet");
-                    problems.push(Problem::invalid(codes::STARTS_BEFORE, &*subject, message));
-                } else if !pod.all_containers().any(|container| container.name == name) {
-                    problems.push(unknown(pod, &subject, name));
-                }
+    let mut check = |subject: &str, names: &[String]| {
+        for name in names {
+            if too_early.contains(&name.as_str()) {
+                let message =
+                    format!("init container `{name}` starts before the agent, when nothing is there yet");
+                problems.push(Problem::invalid(codes::STARTS_BEFORE, subject, message));
+            } else if !pod.all_containers().any(|container| container.name == name) {
+                problems.push(unknown(pod, subject, name));
             }
-            candidates.filter(|container| names.iter().any(|name| name == container.name)).collect()
-        }
-        None => {
-            let known = earlier.map(|earlier| earlier.receivers.as_slice()).filter(|names| !names.is_empty());
-            if request.init_first {
-                for name in too_early
-                    .iter()
-                    .filter(|name| !excluded(name) && !policy.start_after.iter().any(|first| first == *name))
-                {
-                    warnings.push(format!(
-                        "[{}] init container {name} starts before the mesh sidecar, so before the agent, and receives nothing",
-                        codes::RECEIVES_NOTHING
-                    ));
-                }
-            }
-            candidates
-                .filter(|container| !excluded(container.name))
-                .filter(|container| known.is_none_or(|names| names.iter().any(|name| name == container.name)))
-                .collect()
         }
     };
+    if let Some(names) = &request.containers {
+        check(&format!("{PREFIX}{}", Key::Containers), names);
+    }
+    let mut named: BTreeSet<&str> = BTreeSet::new();
+    for (subject, names) in request.named_containers() {
+        check(&format!("{subject}, containers"), names);
+        named.extend(names.iter().map(String::as_str));
+    }
+    let known = earlier.map(|earlier| earlier.receivers.as_slice()).filter(|names| !names.is_empty());
+    let of_everything = |name: &str| match &request.containers {
+        Some(names) => names.iter().any(|listed| listed == name),
+        None => !excluded(name) && known.is_none_or(|names| names.iter().any(|known| known == name)),
+    };
+    let receivers: Vec<_> = candidates
+        .map(|container| Receiving { container, of_everything: of_everything(container.name) })
+        .filter(|receiving| receiving.of_everything || named.contains(receiving.container.name))
+        .collect();
+    if request.containers.is_none() && request.init_first {
+        for name in too_early
+            .iter()
+            .filter(|name| !excluded(name) && !policy.start_after.iter().any(|first| first == *name))
+        {
+            warnings.push(format!(
+                "[{}] init container {name} starts before the mesh sidecar, so before the agent, and receives nothing",
+                codes::RECEIVES_NOTHING
+            ));
+        }
+    }
     for name in request.commands.keys() {
         if !pod.all_containers().any(|container| container.name == name) {
             problems.push(unknown(pod, &format!("{PREFIX}command.{name}"), name));

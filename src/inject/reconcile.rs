@@ -1,8 +1,10 @@
 //! [`Injection`] ▶ patch: brings the pod, whatever an earlier injection and others left in it, to what is planned.
 //!
-//! Ours are the agent's name, arguments, variables and mounts, that it is a plain init container, our volumes, our
+//! Ours are the agent's name, arguments, variables and mounts, what makes it a native sidecar or not, our volumes, our
 //! mounts in receivers and the wrapped commands: they are repaired. What others did to our container (image mirror,
 //! pull policy, resources, security context, further variables and mounts) stays.
+
+use std::collections::BTreeSet;
 
 use json_patch::Patch;
 use serde_json::{Map, Value, json};
@@ -13,25 +15,23 @@ use super::{
     ours::{self, Earlier},
     patch::{Editor, Step, Step::Index, Step::Key},
     plan::Injection,
-    pod::{Container, Pod},
+    pod::{Container, Pod, is_our_variable},
     quantity::Quantity,
+    sidecar::METRICS_PORT,
 };
 
 const SPEC: Step<'static> = Key("spec");
 const VOLUMES: &[Step<'static>] = &[SPEC, Key("volumes")];
 const INIT_CONTAINERS: &[Step<'static>] = &[SPEC, Key("initContainers")];
+const SHARE_PROCESSES: Step<'static> = Key("shareProcessNamespace");
 const ANNOTATIONS: &[Step<'static>] = &[Key("metadata"), Key("annotations")];
 
-/// What the API server refuses on a plain init container, and webhooks that add to every container may leave there.
-const NOT_IN_INIT_CONTAINERS: &[&str] = &[
-    "restartPolicy",
-    "restartPolicyRules",
-    "startupProbe",
-    "livenessProbe",
-    "readinessProbe",
-    "lifecycle",
-    "resizePolicy",
-];
+/// What makes a container a native sidecar, and with which rules: ours in the agent.
+const LIFECYCLE: &[&str] = &["restartPolicy", "restartPolicyRules", "startupProbe"];
+
+/// What else the API server refuses on a plain init container, and webhooks that add to every container may leave there.
+/// A native sidecar may have it.
+const NOT_IN_INIT_CONTAINERS: &[&str] = &["livenessProbe", "readinessProbe", "lifecycle", "resizePolicy"];
 
 /// The patch from the pod as it stands to the pod as planned. `found` is the pod as it stands, `stripped` the same
 /// without what is ours.
@@ -42,7 +42,9 @@ pub fn patch(
     earlier: Option<&Earlier>,
     injection: &Injection,
 ) -> Patch {
-    let mut editor = Editor::new(skeleton(document));
+    let from_kubelet = found.all_containers().any(|container| container.has_our_variables)
+        || injection.receivers.iter().any(|receiver| !receiver.variables.is_empty());
+    let mut editor = Editor::new(skeleton(document, from_kubelet));
     volumes(&mut editor, found, injection);
     agent(&mut editor, earlier, injection);
     // Containers after the agent moved: indices come from the copy.
@@ -55,13 +57,16 @@ pub fn patch(
             self::container(&mut editor, &[SPEC, Key(list), Index(index)], plain, receiver);
         }
     }
+    if injection.shares_processes {
+        editor.set(&[SPEC, SHARE_PROCESSES], json!(true));
+    }
     annotations(&mut editor, found, injection);
     editor.into_patch()
 }
 
 /// The pod without what is neither looked at nor written here: to copy the whole would cost more than all the rest.
 /// Every list keeps all its elements, so positions are those of the pod.
-fn skeleton(document: &Value) -> Value {
+fn skeleton(document: &Value, with_variables: bool) -> Value {
     let members = |object: &Value, keys: &[&str]| {
         let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), object.get(key)?.clone())));
         Value::Object(kept.collect())
@@ -75,12 +80,16 @@ fn skeleton(document: &Value) -> Value {
         other => other.clone(),
     };
     let mut spec = Map::new();
+    if let Some(shares) = document.pointer("/spec/shareProcessNamespace") {
+        spec.insert("shareProcessNamespace".to_owned(), shares.clone());
+    }
     if let Some(volumes) = document.pointer("/spec/volumes") {
         spec.insert("volumes".to_owned(), list(volumes, &["name"], is_our_volume));
     }
     for key in ["initContainers", "containers"] {
         if let Some(containers) = document.get("spec").and_then(|spec| spec.get(key)) {
-            let keys = ["name", "command", "args", "volumeMounts"];
+            let mut keys = vec!["name", "command", "args", "volumeMounts"];
+            keys.extend(with_variables.then_some("env"));
             spec.insert(key.to_owned(), list(containers, &keys, |name| name == AGENT));
         }
     }
@@ -163,9 +172,20 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
     }
     let at = path(&[INIT_CONTAINERS, &[Index(injection.position)]]);
     editor.set(&path(&[&at, &[Key("args")]]), json!(injection.arguments));
-    for key in NOT_IN_INIT_CONTAINERS {
-        editor.remove(&path(&[&at, &[Key(key)]]));
+    for key in LIFECYCLE {
+        let field = path(&[&at, &[Key(key)]]);
+        match injection.lifecycle.get(*key) {
+            Some(wanted) if editor.get(&field).is_some_and(|present| covers(present, wanted)) => {}
+            Some(wanted) => editor.set(&field, wanted.clone()),
+            None => editor.remove(&field),
+        }
     }
+    if injection.lifecycle.is_empty() {
+        for key in NOT_IN_INIT_CONTAINERS {
+            editor.remove(&path(&[&at, &[Key(key)]]));
+        }
+    }
+    port(editor, &at, injection.port.as_ref());
     let env = path(&[&at, &[Key("env")]]);
     for (name, value) in &injection.env {
         let entry = json!({"name": name, "value": value});
@@ -175,6 +195,24 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
         }
     }
     mounts(editor, &at, &injection.mounts);
+}
+
+/// Brings our port of the agent to what is planned.
+fn port(editor: &mut Editor, agent: &[Step<'_>], planned: Option<&Value>) {
+    let list = path(&[agent, &[Key("ports")]]);
+    match (index_of(editor, &list, "name", METRICS_PORT), planned) {
+        (Some(index), planned) => {
+            let at = path(&[&list, &[Index(index)]]);
+            match planned {
+                Some(planned) if editor.get(&at).is_some_and(|present| covers(present, planned)) => {}
+                Some(planned) => editor.set(&at, planned.clone()),
+                None if elements(editor, &list).len() == 1 => editor.remove(&list),
+                None => editor.remove(&at),
+            }
+        }
+        (None, Some(planned)) => editor.push(&list, planned.clone()),
+        (None, None) => {}
+    }
 }
 
 fn new_agent(injection: &Injection) -> Value {
@@ -188,6 +226,10 @@ fn new_agent(injection: &Injection) -> Value {
     let env: Vec<_> =
         injection.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     container.insert("env".to_owned(), Value::Array(env));
+    container.extend(injection.lifecycle.clone());
+    if let Some(port) = &injection.port {
+        container.insert("ports".to_owned(), json!([port]));
+    }
     container.extend(initial);
     container.insert("volumeMounts".to_owned(), Value::Array(injection.mounts.clone()));
     Value::Object(container)
@@ -215,6 +257,40 @@ fn mounts(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
     }
 }
 
+/// Brings the variables that kubelet takes from our volumes to what is planned: before the container's own, which may
+/// refer to them.
+fn variables(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
+    let list = path(&[container, &[Key("env")]]);
+    let key = |entry: &Value| -> Option<(String, String, bool)> {
+        let reference = entry.pointer("/valueFrom/fileKeyRef")?;
+        // The API server writes down what is the default.
+        let is_optional = reference.get("optional") == Some(&Value::Bool(true));
+        Some((member(entry, "name")?.to_owned(), member(reference, "volumeName")?.to_owned(), is_optional))
+    };
+    let wanted: BTreeSet<_> = planned.iter().filter_map(key).collect();
+    let mut present = BTreeSet::new();
+    let mut doomed = Vec::new();
+    for (index, entry) in
+        elements(editor, &list).iter().enumerate().filter(|(_, entry)| is_our_variable(entry))
+    {
+        let is_planned = key(entry).is_some_and(|key| wanted.contains(&key) && present.insert(key));
+        if !is_planned {
+            doomed.push(index);
+        }
+    }
+    for index in doomed.iter().rev() {
+        editor.remove(&path(&[&list, &[Index(*index)]]));
+    }
+    for (index, planned) in planned.iter().enumerate() {
+        if key(planned).is_none_or(|key| !present.contains(&key)) {
+            editor.insert(&list, index, planned.clone());
+        }
+    }
+    if !doomed.is_empty() && elements(editor, &list).is_empty() {
+        editor.remove(&list);
+    }
+}
+
 /// A member that is text.
 fn member<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get(key).and_then(Value::as_str)
@@ -232,6 +308,7 @@ fn container(
     receiver: Option<&Receiver>,
 ) {
     mounts(editor, at, receiver.map_or(&[], |receiver| &receiver.mounts));
+    variables(editor, at, receiver.map_or(&[], |receiver| &receiver.variables));
     let wrapped = receiver.and_then(|receiver| receiver.command.as_deref());
     // What another webhook put before our wrapping stays there.
     if let Some(launcher) = plain.and_then(|plain| plain.launcher.as_ref()) {

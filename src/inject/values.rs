@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use super::{pod::MAX_CONTAINERS, quantity::Quantity};
+use super::{env::EnvMode, pod::MAX_CONTAINERS, quantity::Quantity, sidecar::RESTART_EXIT_CODE};
 use crate::{
-    agent::plan::{OnFailure, Projections},
+    agent::{
+        plan::{OnChange, OnFailure, Projections},
+        signal::SignalError,
+    },
     esc::{
         duration as go_duration,
-        render::{Decode, Format},
+        render::{Decode, Format, template},
     },
 };
 
 /// A pod that waits longer than a day for its secrets is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who refreshes more rarely than each month does not refresh.
+const LONGEST_REFRESH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// One word out of a few.
 pub fn one_of<'a>(value: &'a str, words: &[&str]) -> Result<&'a str, String> {
@@ -83,6 +89,15 @@ pub fn projections(value: &str) -> Result<Projections, String> {
     })
 }
 
+/// `env-mode`.
+pub fn env_mode(value: &str) -> Result<EnvMode, String> {
+    Ok(match one_of(value, &["auto", "exec", "kubelet"])? {
+        "exec" => EnvMode::Exec,
+        "kubelet" => EnvMode::Kubelet,
+        _ => EnvMode::Auto,
+    })
+}
+
 /// `on-failure`.
 pub fn on_failure(value: &str) -> Result<OnFailure, String> {
     Ok(if one_of(value, &["block", "start"])? == "start" { OnFailure::Start } else { OnFailure::Block })
@@ -109,6 +124,11 @@ pub fn mode(value: &str) -> Result<u32, String> {
         }
         _ => Err(format!("`{value}` is no file mode: write three or four octal digits, such as \"0440\"")),
     }
+}
+
+/// Text of a template that can be read; whether it fits the environment shows when it is rendered.
+pub fn template(value: &str) -> Result<String, String> {
+    template::check(value).map(|()| value.to_owned()).map_err(|error| error.to_string())
 }
 
 /// A clean absolute path, not the root.
@@ -180,25 +200,63 @@ pub fn command(value: &str) -> Result<Vec<String>, String> {
 }
 
 /// A port number.
-pub fn port(value: &str) -> Result<(), String> {
-    match value.parse::<u16>() {
-        Ok(port) if port > 0 => Ok(()),
+pub fn port(value: &str) -> Result<u16, String> {
+    match value.parse() {
+        Ok(port) if port > 0 => Ok(port),
         _ => Err(format!("`{value}` is no port: from 1 to 65535")),
     }
 }
 
-/// `on-change`.
-pub fn on_change(value: &str) -> Result<(), String> {
-    let known = matches!(value, "none" | "restart")
-        || value.strip_prefix("signal:SIG").is_some_and(|signal| !signal.is_empty())
-        || value.starts_with("http://127.0.0.1:");
-    if known {
-        Ok(())
-    } else {
-        Err(format!(
-            "`{value}` is none of none, restart, signal:SIGHUP[:process], http://127.0.0.1:PORT/path"
-        ))
+/// Time between refreshes: from one second to thirty days.
+pub fn refresh(value: &str) -> Result<Duration, String> {
+    let interval = duration(value)?;
+    if interval < Duration::from_secs(1) || interval > LONGEST_REFRESH {
+        return Err(format!("`{value}` is out of range: from 1s to 720h"));
     }
+    Ok(interval)
+}
+
+/// Longest delay of a restart: none, or up to a day.
+pub fn spread(value: &str) -> Result<Duration, String> {
+    let spread = go_duration::parse(value).map_err(|error| error.to_string())?;
+    if spread > LONGEST_TIMEOUT {
+        return Err(format!("`{value}` is out of range: up to 24h"));
+    }
+    Ok(spread)
+}
+
+/// `on-change`.
+pub fn on_change(value: &str) -> Result<OnChange, String> {
+    let unknown =
+        || format!("`{value}` is none of none, restart, signal:SIGHUP[:process], http://127.0.0.1:PORT/path");
+    if let Some(wanted) = value.strip_prefix("signal:") {
+        let (signal, process) = match wanted.split_once(':') {
+            Some((signal, process)) => (signal, Some(not_blank(process)?)),
+            None => (wanted, None),
+        };
+        let signal = signal.parse().map_err(|error: SignalError| error.to_string())?;
+        return Ok(OnChange::Signal { signal, process });
+    }
+    match value {
+        "none" => Ok(OnChange::None),
+        "restart" => Ok(OnChange::Restart { exit_code: RESTART_EXIT_CODE }),
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            let uri = url.parse::<http::Uri>().map_err(|_| unknown())?;
+            let carries_credentials =
+                uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+            // What `Uri` takes and other readers of URLs understand in another way would dodge the check of the host.
+            if uri.host().is_none_or(str::is_empty) || carries_credentials || url.contains(['#', '\\']) {
+                return Err(unknown());
+            }
+            Ok(OnChange::Post { url: url.to_owned() })
+        }
+        _ => Err(unknown()),
+    }
+}
+
+/// Whether a URL leads to this machine, which in a pod is the pod.
+pub fn is_loopback_url(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(is_loopback))
 }
 
 /// A name of an API object: RFC 1123 labels joined by dots, 253 characters at most.
@@ -277,8 +335,25 @@ mod tests {
             (
                 "on-change",
                 |v| on_change(v).is_ok(),
-                &["none", "restart", "signal:SIGHUP", "signal:SIGUSR1:nginx", "http://127.0.0.1:80/x"],
-                &["", "signal:", "reload", "http://example.com"],
+                &[
+                    "none",
+                    "restart",
+                    "signal:SIGHUP",
+                    "signal:SIGUSR1:nginx",
+                    "http://127.0.0.1:80/x",
+                    "https://reloader.example/x",
+                ],
+                &[
+                    "",
+                    "signal:",
+                    "signal:SIGKILL",
+                    "signal:SIGHUP:",
+                    "reload",
+                    "ftp://127.0.0.1",
+                    "http://",
+                    "http://127.0.0.1@evil.example/",
+                    "http://127.0.0.1\\\\@evil.example/",
+                ],
             ),
         ];
         for (what, check, good, bad) in table {
@@ -288,6 +363,19 @@ mod tests {
             for value in bad {
                 assert!(!check(value), "{what} refuses `{value}`");
             }
+        }
+    }
+
+    #[test]
+    fn knows_its_own_machine() {
+        for (url, local) in [
+            ("http://127.0.0.1:80/x", true),
+            ("http://[::1]:80/x", true),
+            ("http://localhost/x", true),
+            ("http://127.0.0.1.evil.example/x", false),
+            ("http://10.0.0.1/x", false),
+        ] {
+            assert_eq!(is_loopback_url(url), local, "{url}");
         }
     }
 

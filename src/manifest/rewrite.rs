@@ -110,6 +110,7 @@ fn rewrite_object(
         namespace,
         namespace_annotations: known.map(|known| &known.annotations),
         everyone: known.is_some_and(|known| known.everyone),
+        api_server: None,
         policy,
     };
     let (patch, warnings) = match inject::inject(pod, &context) {

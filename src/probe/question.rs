@@ -144,8 +144,13 @@ mod tests {
     /// What the webhook would patch into the pod.
     fn patch(everyone: bool) -> String {
         let policy = Policy::default();
-        let context =
-            Context { namespace: NAMESPACE, namespace_annotations: None, everyone, policy: &policy };
+        let context = Context {
+            namespace: NAMESPACE,
+            namespace_annotations: None,
+            everyone,
+            api_server: None,
+            policy: &policy,
+        };
         match inject(&trial_pod(), &context) {
             Outcome::Injected { patch, warnings } => {
                 assert!(warnings.is_empty(), "{warnings:?}");

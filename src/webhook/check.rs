@@ -55,6 +55,7 @@ fn judge<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<
         namespace: &change.namespace,
         namespace_annotations: namespace.map(|namespace| &namespace.annotations),
         everyone: namespace.is_some_and(|namespace| namespace.everyone),
+        api_server: rules.api_server.release(),
         policy: &rules.policy,
     };
     if matches!(known, Known::NotYet) && inject::concerns(&pod, &context) {

@@ -11,6 +11,7 @@ use super::{
     record::{Record, owner_of},
     response::{Denial, Response},
     review::{Malformed, PodCreation, Review, Unreadable, WorkloadChange},
+    version::ApiServer,
 };
 use crate::{
     codes::{Code, admission},
@@ -46,6 +47,8 @@ pub struct Rules {
     pub policy: Policy,
     /// What namespaces say.
     pub namespaces: Namespaces,
+    /// Which release the API server is of.
+    pub api_server: ApiServer,
     /// What is answered for workloads.
     pub workload_checks: WorkloadChecks,
 }
@@ -131,6 +134,7 @@ fn create<'a>(uid: &'a str, creation: PodCreation, everyone: bool, rules: &Rules
             Known::Unread | Known::NotYet => None,
         },
         everyone,
+        api_server: rules.api_server.release(),
         policy: &rules.policy,
     };
     let owner = owner_of(&pod);

@@ -35,6 +35,7 @@ mod response;
 mod review;
 mod router;
 mod server;
+pub mod version;
 
 use certs::{
     Certificate, SelfManaged, Served,
@@ -48,6 +49,7 @@ use health::{Health, Part};
 pub use limits::Limits;
 use metrics::Metrics;
 use namespaces::{Namespaces, watch};
+use version::ApiServer;
 
 /// Everything that a webhook is started with.
 #[derive(Debug, Clone)]
@@ -142,7 +144,7 @@ impl Webhook {
         let admission = listen_on(listen).await?;
         let health = listen_on(health_listen).await?;
         let namespaces = if cluster.is_some() { Namespaces::empty() } else { Namespaces::unread() };
-        let rules = Rules { policy, namespaces, workload_checks };
+        let rules = Rules { policy, namespaces, api_server: ApiServer::default(), workload_checks };
         Ok(Self { admission, health, served, upkeep, cluster, metrics, rules, limits, tls })
     }
 
@@ -165,6 +167,7 @@ impl Webhook {
         let (leaving, stop, done) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let (namespaces, watch_of_namespaces) = (rules.namespaces.clone(), metrics.namespace_watch().clone());
+        let api_server = rules.api_server.clone();
         let admissions = router::Admissions::new(rules, metrics.clone(), limits.request);
         let admission_port = Port {
             tls: Some(tls),
@@ -193,13 +196,20 @@ impl Webhook {
         let namespaces_part = cluster.is_some().then(|| health.part("namespaces", "the list of namespaces"));
         let keep_certificate =
             keep_certificate(upkeep, certificate_part, limits.certificate_poll, served, metrics.clone());
+        let cluster_of_version = cluster.clone();
+        let follow_version = async {
+            if let Some(cluster) = cluster_of_version {
+                match api_server.follow(cluster).await {}
+            }
+        };
         let follow_namespaces = async {
             if let Some((cluster, part)) = cluster.zip(namespaces_part) {
                 let followed = watch::Followed { namespaces, watch: watch_of_namespaces, part };
                 match Box::pin(watch::follow(cluster.client(), followed, limits)).await {}
             }
         };
-        let background = Box::pin(async { tokio::join!(keep_certificate, follow_namespaces) });
+        let background =
+            Box::pin(async { tokio::join!(keep_certificate, follow_namespaces, follow_version) });
         let leave = async {
             shutdown.await;
             health.drain();

@@ -196,7 +196,10 @@ async fn connection(mut stream: TcpStream, state: Arc<Mutex<State>>, mut changed
                 let (_, query) = path.split_once('?')?;
                 query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
             };
-            if state.lock().unwrap().forbids {
+            if path == "/version" {
+                let version = json!({"major": "1", "minor": "36+", "gitVersion": "v1.36.3"});
+                answer(&mut stream, "200 OK", &version).await?;
+            } else if state.lock().unwrap().forbids {
                 let status = json!({
                     "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403,
                     "reason": "Forbidden", "message": "namespaces is forbidden: User \"esc\" cannot list resource",
@@ -232,8 +235,11 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     let head = String::from_utf8(head).unwrap();
-    assert!(head.to_lowercase().contains("as=partialobjectmetadata"), "only metadata may be read: {head}");
     let path = head.split(' ').nth(1)?;
+    if path == "/version" {
+        return Some(path.to_owned());
+    }
+    assert!(head.to_lowercase().contains("as=partialobjectmetadata"), "only metadata may be read: {head}");
     assert!(path.starts_with("/api/v1/namespaces?"), "nothing else may be read: {head}");
     Some(path.to_owned())
 }

@@ -77,6 +77,20 @@ async fn it_is_not_ready_before_it_knows_the_namespaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_new_api_server_can_do_is_allowed_once_its_release_is_known() {
+    let api = NamespaceApi::start().await;
+    api.says("shop", "enabled", &[]);
+    let webhook = following(&api).await;
+    ready(&webhook).await;
+    let restarts =
+        [("environment", "acme/shop/prod"), ("file.a", "a"), ("refresh", "5m"), ("on-change", "restart")];
+    eventually(async || told(&pod_in(&webhook, "shop", &restarts).await) == "injected").await;
+    // The fake one is too old to have no old kubelets.
+    let kubelet = [("environment", "acme/shop/prod"), ("env.A", "a"), ("env-mode", "kubelet")];
+    assert!(pod_in(&webhook, "shop", &kubelet).await.to_string().contains("ESC220"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn defaults_and_limits_reach_pods_as_they_change() {
     let api = NamespaceApi::start().await;
     api.says("shop", "enabled", &[("allowed-environments", "acme/shop-*/*, acme/shared/prod")]);

@@ -85,7 +85,7 @@ fn projections_arrive_as_esc_run_delivers_them() {
     let mut pod = Pod::new(&server.url);
     *pod.view() = json!({
         "containers": ["app"], "mountPath": "/run/secrets/esc", "projections": "all",
-        "filesDir": pod.path("files"), "envDir": pod.path("env"),
+        "filesDir": pod.path("files"), "envDir": pod.path("env"), "wrapper": true,
     });
     pod.init().assert_success();
     assert_eq!(
@@ -122,7 +122,7 @@ fn illegal_projected_names_are_listed_in_one_failure() {
     let mut pod = Pod::new(&server.url);
     *pod.view() = json!({
         "containers": ["app"], "mountPath": "/run/secrets/esc", "projections": "all",
-        "filesDir": pod.path("files"), "envDir": pod.path("env"),
+        "filesDir": pod.path("files"), "envDir": pod.path("env"), "wrapper": true,
     });
     let outcome = pod.init();
     outcome.assert_failure(65, "ESC408");

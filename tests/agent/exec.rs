@@ -188,6 +188,78 @@ fn variables_too_big_for_the_kernel_are_named() {
 }
 
 #[test]
+fn arguments_too_big_for_the_kernel_are_named() {
+    let large = [b"+SMALL=1\0+LARGE=".as_slice(), &vec![b'x'; 131_000], b"\0"].concat();
+    let dir = env_dir("environ", &large);
+    let flags = ["--replace=1", "--ref=LARGE=", "--ref=LARGE=", "--", "true", "to be replaced"];
+    let stderr = assert_refused(&mut wrapper(dir.path(), &flags), 126, "ESC506");
+    let expected = "the largest is word 1 of the command with 262001 bytes, above the limit of 131072";
+    assert!(stderr.contains(expected), "{stderr}");
+}
+
+#[test]
+fn many_variables_that_are_too_big_together_are_told_with_the_limit() {
+    let mut large = Vec::new();
+    for index in 0..100 {
+        large.extend(format!("+V{index}={}\0", "x".repeat(100_000)).into_bytes());
+    }
+    let dir = env_dir("environ", &large);
+    let stderr = assert_refused(&mut wrapper(dir.path(), &["--", "true"]), 126, "ESC506");
+    assert!(
+        stderr.contains(" bytes of ") && stderr.contains(" allowed; the largest is variable V"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("for one"), "{stderr}");
+}
+
+#[test]
+fn ten_thousand_variables_arrive() {
+    let mut many = Vec::new();
+    for index in 0..10_000 {
+        many.extend(format!("+VARIABLE_{index}=value {index}\0").into_bytes());
+    }
+    let dir = env_dir("environ", &many);
+    let (output, stderr) = run(&mut wrapper(dir.path(), &["--", "env", "-0"]));
+    assert_eq!(stderr, "");
+    let seen: std::collections::BTreeSet<_> = stdout(&output).split_terminator('\0').collect();
+    assert_eq!(seen.len(), 10_001, "and PATH");
+    assert!((0..10_000).all(|index| seen.contains(format!("VARIABLE_{index}=value {index}").as_str())));
+}
+
+#[test]
+fn relative_commands_are_looked_up_from_the_working_directory() {
+    let dir = env_dir("environ", b"+A=1\0");
+    fs::create_dir(dir.path().join("bin")).unwrap();
+    let tool = dir.path().join("bin/tool");
+    fs::write(&tool, "#!/bin/sh\necho \"$0 $A\"").unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    for (program, path, name) in [
+        ("bin/tool", "/nowhere", "bin/tool"),
+        ("./bin/tool", "/nowhere", "./bin/tool"),
+        ("tool", "bin", "./bin/tool"),
+    ] {
+        let mut command = wrapper(dir.path(), &["--", program]);
+        let (output, stderr) = run(command.env("PATH", path).current_dir(dir.path()));
+        assert_eq!(stdout(&output), format!("{name} 1\n"), "{program} {stderr}");
+    }
+    // An empty entry of PATH is the working directory.
+    let mut command = wrapper(dir.path(), &["--", "tool"]);
+    let (output, stderr) = run(command.env("PATH", "/nowhere:").current_dir(dir.path().join("bin")));
+    assert_eq!(stdout(&output), "./tool 1\n", "{stderr}");
+}
+
+#[test]
+#[cfg_attr(not(target_env = "musl"), ignore = "glibc itself gives to a shell what the kernel does not know")]
+fn a_program_for_another_machine_is_not_given_to_a_shell() {
+    let dir = env_dir("environ", b"");
+    let program = dir.path().join("foreign");
+    // The head of an ELF file of no machine, and then what a shell would run.
+    fs::write(&program, b"\x7fELF\necho started\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_refused(&mut wrapper(dir.path(), &["--", program.to_str().unwrap()]), 126, "ESC505");
+}
+
+#[test]
 fn starts_without_variables_only_when_the_agent_left_its_mark() {
     let marked = env_dir("degraded", b"ESC301");
     let (output, stderr) =
@@ -227,6 +299,14 @@ fn bytes_that_are_no_text_pass_unharmed() {
         wrapper(dir.path(), &["--", "sh", "-c", "printf '%s|%s|%s' \"$BYTES\" \"$INHERITED\" \"$0\""]);
     let output = command.arg(&odd).env("INHERITED", OsStr::from_bytes(b"\xc3")).output().unwrap();
     assert_eq!(output.stdout, b"\xff\xfe|\xc3|\xf0\x28");
+    let mut command = wrapper(dir.path(), &["--", "env", "-0"]);
+    let output =
+        command.env(OsStr::from_bytes(b"N\xff-\xfe"), OsStr::from_bytes(b"\xc3=\n")).output().unwrap();
+    let entries: Vec<_> = output.stdout.split(|&byte| byte == 0).collect();
+    assert!(
+        entries.contains(&b"N\xff-\xfe=\xc3=\n".as_slice())
+            && entries.contains(&b"BYTES=\xff\xfe".as_slice())
+    );
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,6 +25,8 @@ pub enum Step {
     Hang,
     /// Closes without reading, which resets the connection.
     Reset,
+    /// Answers with this status once [`Server::release`] is called.
+    Hold(u16),
 }
 
 pub fn answer(status: u16, body: &str) -> Step {
@@ -50,6 +55,7 @@ impl Request {
 pub struct Server {
     pub url: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    released: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -68,6 +74,8 @@ impl Server {
         let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
+        let released = Arc::new(AtomicBool::new(false));
+        let go = Arc::clone(&released);
         std::thread::spawn(move || {
             let mut script = VecDeque::from(script);
             let mut kept = Vec::new();
@@ -85,19 +93,24 @@ impl Server {
                     continue;
                 }
                 match &tls {
-                    None => kept.extend(serve(stream, step, &seen)),
+                    None => kept.extend(serve(stream, step, &seen, &go)),
                     Some(config) => {
                         let connection = ServerConnection::new(Arc::clone(config)).unwrap();
-                        serve(StreamOwned::new(connection, stream), step, &seen);
+                        serve(StreamOwned::new(connection, stream), step, &seen, &go);
                     }
                 }
             }
         });
-        Self { url, requests }
+        Self { url, requests, released }
     }
 
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
+    }
+
+    /// Lets what is held back be answered.
+    pub fn release(&self) {
+        self.released.store(true, Ordering::Release);
     }
 
     /// Method and path of every request.
@@ -115,7 +128,12 @@ impl Server {
 }
 
 /// Gives the stream back if it is to be kept open.
-fn serve<S: Read + Write>(stream: S, step: Step, seen: &Mutex<Vec<Request>>) -> Option<S> {
+fn serve<S: Read + Write>(
+    stream: S,
+    step: Step,
+    seen: &Mutex<Vec<Request>>,
+    released: &AtomicBool,
+) -> Option<S> {
     let mut reader = BufReader::new(stream);
     // A client that does not trust the certificate sends no request.
     let request = read_request(&mut reader)?;
@@ -145,6 +163,14 @@ fn serve<S: Read + Write>(stream: S, step: Step, seen: &Mutex<Vec<Request>>) -> 
             Ok(())
         }
         Step::Hang => return Some(stream),
+        Step::Hold(status) => {
+            while !released.load(Ordering::Acquire) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let head =
+                format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes())
+        }
         Step::Reset => Ok(()),
     };
     let _ = stream.flush();

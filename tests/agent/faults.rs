@@ -304,7 +304,15 @@ fn a_missing_or_useless_token_has_its_own_code() {
 fn unreadable_plans_have_their_own_codes() {
     let pod = Pod::new("http://127.0.0.1:1");
     let mut several = pod.plan.clone();
-    several["environments"] = json!(["acme/shop/prod", "acme/shop/more"]);
+    several["environments"] = json!(["acme/shop/prod", "other/shop/more"]);
+    several["auth"] = json!({"kind": "exchange", "tokenType": "organization", "tokens": [
+        {"organization": "acme", "tokenFile": "/t"},
+    ]});
+    let with = |field: &str, value: serde_json::Value| {
+        let mut plan = pod.plan.clone();
+        plan["views"][0][field] = value;
+        plan.to_string()
+    };
     let mut newer = pod.plan.clone();
     newer["version"] = json!(2);
     newer["somethingNew"] = json!(true);
@@ -321,7 +329,11 @@ fn unreadable_plans_have_their_own_codes() {
         (homeless.to_string(), "ESC401"),
         (empty.to_string(), "ESC401"),
         (newer.to_string(), "ESC402"),
-        (several.to_string(), "ESC403"),
+        (several.to_string(), "ESC401"),
+        (with("wrapper", json!(false)), "ESC401"),
+        (with("files", json!([{"name": "a"}])), "ESC401"),
+        (with("files", json!([{"name": "a", "path": "b", "template": "c"}])), "ESC401"),
+        (with("files", json!([{"name": "a", "template": "c", "format": "json"}])), "ESC401"),
     ];
     for (plan, code) in cases {
         let child = pod.command().env("ESC_INJECTOR_PLAN", plan).spawn().unwrap();

@@ -123,6 +123,7 @@ impl Pod {
                 "mountPath": "/run/secrets/esc",
                 "filesDir": path("files"),
                 "envDir": path("env"),
+                "wrapper": true,
                 "files": [{"name": "tls/ca.crt", "path": "tls.ca"}],
                 "variables": [{"name": "DB_PASSWORD", "path": "db.password"}, {"name": "DB_PORT", "path": "db.port"}],
             }],
@@ -132,8 +133,8 @@ impl Pod {
 
     pub fn exchange(mut self) -> Self {
         self.plan["auth"] = json!({
-            "kind": "exchange", "organization": "acme", "tokenType": "team:ops",
-            "tokenFile": self.path("token/projected"),
+            "kind": "exchange", "tokenType": "team:ops",
+            "tokens": [{"organization": "acme", "tokenFile": self.path("token/projected")}],
         });
         self
     }

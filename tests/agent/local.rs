@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::{
     certificates::Certificates,
     harness::{ACCESS_TOKEN, BINARY, CERTIFICATE, PASSWORD, PROJECTED, Pod},
+    live::wait,
 };
 
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -206,4 +207,31 @@ fn refusals_of_the_server_have_their_codes() {
     let missing = pod.init();
     missing.assert_failure(65, "ESC404");
     assert!(missing.termination.contains("password"), "{}", missing.termination);
+}
+
+#[test]
+fn a_sidecar_follows_the_environment_and_outlives_the_server() {
+    let local = Local::start();
+    let mut pod = Pod::refreshing(&local.url, &json!({"kind": "none"})).exchange().timeout(20);
+    pod.plan["api"]["ca"] = json!(local.ca);
+    pod.plan["auth"]["tokenType"] = json!("organization");
+    fs::write(pod.path("token/projected"), local.identity("system:serviceaccount:shop:app")).unwrap();
+    let running = pod.sidecar();
+    running.wait_until_ready();
+    assert_eq!(pod.certificate(), CERTIFICATE);
+    let changed = format!("values:\n  db: {{password: {PROJECTED}, port: 1}}\n  tls: {{ca: new}}\n");
+    fs::write(local.environment("prod.yaml"), changed).unwrap();
+    wait("the change", || pod.certificate() == "new");
+    wait("the variables", || pod.records() == [format!("+DB_PASSWORD={PROJECTED}"), "+DB_PORT=1".to_owned()]);
+    drop(local);
+    wait("the outage", || pod.told("ESC601") > 0);
+    running.kill();
+    let running = pod.sidecar();
+    wait("adoption", || pod.said().contains("ready with the set that lies there"));
+    assert!(pod.is_ready());
+    assert_eq!(pod.certificate(), "new");
+    let outcome = running.terminate();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let exchanges = outcome.stderr.matches("exchanged the pod's token").count();
+    assert_eq!(exchanges, 1, "the token is kept while it is valid");
 }

@@ -12,10 +12,15 @@
 )]
 
 mod certificates;
+mod content;
 mod delivery;
 mod exec;
 mod fault;
 mod faults;
+mod golden;
 mod harness;
+mod live;
 mod local;
+mod sidecar;
+mod telling;
 mod volumes;

@@ -10,11 +10,11 @@ use crate::{
 };
 
 /// A tmpfs over one of the pod's directories, unmounted when dropped.
-struct Mount(PathBuf);
+pub struct Mount(PathBuf);
 
 impl Mount {
     /// `None` where mounting is not allowed.
-    fn new(test: &str, path: PathBuf, options: &str) -> Option<Self> {
+    pub fn new(test: &str, path: PathBuf, options: &str) -> Option<Self> {
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path).output();
         match mount {
             Ok(output) if output.status.success() => Some(Self(path)),

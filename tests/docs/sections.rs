@@ -29,6 +29,7 @@ const SECTIONS: &[Section] = &[
     exact("flags of the injection policy", tables::policy_flags),
     exact("flags of server", tables::server_flags),
     exact("metrics", tables::metrics),
+    exact("metrics of the sidecar", tables::sidecar_metrics),
     exact("values of the chart", tables::chart_values),
     exact("refusal", demo::refusal),
     Section { name: "demo", write: demo::excerpt, normalise: demo::without_numbers },

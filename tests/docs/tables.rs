@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::{Arg, Args, Command};
 use esc_injector::{
-    cli,
+    agent, cli,
     codes::{self, Code},
     inject::{
         keys::{DOCS, PREFIX},
@@ -26,10 +26,8 @@ fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String
 }
 
 pub fn annotations() -> String {
-    let rows = DOCS.iter().map(|doc| {
-        let not_yet = if doc.not_yet { " *Not built yet: refused with ESC111.*" } else { "" };
-        [format!("`{}`", doc.key), doc.value.to_owned(), format!("{}{not_yet}", doc.meaning)]
-    });
+    let rows =
+        DOCS.iter().map(|doc| [format!("`{}`", doc.key), doc.value.to_owned(), doc.meaning.to_owned()]);
     format!(
         "The prefix of every key is `{PREFIX}`.\n\n{}",
         table(["Key", "Value [without it]", "Meaning"], rows)
@@ -70,6 +68,11 @@ const RANGES: &[(&str, &str, &str)] = &[
         "ESC5",
         "Starting the application",
         "In the log of the application's own container, for whoever is on call.",
+    ),
+    (
+        "ESC6",
+        "Keeping the values fresh",
+        "In the log of the container `esc-agent`, for whoever is on call. The application goes on with the last good set.",
     ),
     (
         "ESC8",
@@ -153,7 +156,14 @@ pub fn server_flags() -> String {
 }
 
 pub fn metrics() -> String {
-    let text = Metrics::new().render().unwrap();
+    metrics_table(&Metrics::new().render().unwrap())
+}
+
+pub fn sidecar_metrics() -> String {
+    metrics_table(&agent::metrics::Metrics::new().render().unwrap())
+}
+
+fn metrics_table(text: &str) -> String {
     let rows = text.lines().filter_map(|line| {
         let (name, help) = line.strip_prefix("# HELP ")?.split_once(' ')?;
         let kind = text.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} ")))?;

@@ -2,16 +2,21 @@
 
 use std::fmt::Write;
 
-use esc_injector::{inject::Outcome, yaml};
+use esc_injector::{
+    inject::{Outcome, inject},
+    yaml,
+};
 use serde_json::Value;
 
-use crate::support::{apply, read, run};
+use crate::support::{apply, context, new_kubelets_everywhere, policy, read};
 
 #[test]
 fn awkward_pods_come_out_as_recorded() {
     insta::glob!("pods/*.yaml", |path| {
         let pod = read(&std::fs::read_to_string(path).unwrap());
-        let outcome = run(&pod);
+        let is_new = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubelet"));
+        let policy = if is_new { new_kubelets_everywhere() } else { policy() };
+        let outcome = inject(&pod, &context(&policy));
         let mut text = String::new();
         if let Outcome::Injected { patch, warnings } = &outcome {
             for warning in warnings {

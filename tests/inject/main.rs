@@ -9,9 +9,12 @@
 )]
 
 mod awkward;
+mod kubelet;
 mod properties;
+mod refresh;
 mod refusals;
 mod repair;
 mod resources;
 mod skips;
 mod support;
+mod views;

@@ -1,10 +1,10 @@
 //! Properties over generated pods.
 
-use esc_injector::inject::Outcome;
+use esc_injector::inject::{Outcome, inject};
 use proptest::{option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use crate::support::{apply, run};
+use crate::support::{apply, context, new_kubelets_everywhere, policy, run};
 
 fn container(name: String) -> impl Strategy<Value = Value> {
     let text = select(vec!["x", "$(A)", "$$(A)", "--u=$(URL)/$(A)", "$(HOST)"]);
@@ -62,8 +62,12 @@ prop_compose! {
         fs_group in option::of(Just(2000)),
         annotations in proptest::sample::subsequence(vec![
             ("env.A", "a.b"), ("file.f", "."), ("mode.f", "0440"), ("projections", "all"), ("init-first", "false"),
-            ("volume-size", "32Mi"), ("on-failure", "start"), ("containers", "app0"), ("command.app0", "[\"/x\"]"),
-        ], 0..6),
+            ("volume-size", "32Mi"), ("on-failure", "start"), ("containers", "app0"), ("command.app0", "[\"/x\"]"), ("template.t", "{{ values }}"),
+            ("config", "env: {C: {path: c, containers: [app0], optional: true}}\nfiles: {g: {path: g, default: x, containers: [app0]}}"),
+            ("environment", "acme/shop/prod,other/a/b"), ("refresh", "5m"), ("metrics-port", "9464"),
+            ("share-process-namespace", "true"), ("on-change", "http://127.0.0.1:1/x"),
+            ("env-mode", "kubelet"),
+        ], 0..13),
     ) -> Value {
         let mut pod = json!({
             "metadata": {"labels": {"app": "x"}, "annotations": {"other": "kept", "esc.pulumi.com/environment": "acme/shop/prod"}},
@@ -102,7 +106,10 @@ fn assert_kept(before: &Value, after: &Value, path: &str) {
             }
         }
         (Value::Array(before), Value::Array(after)) => {
-            let is_ours = |item: &Value| item["name"].as_str().is_some_and(|name| name.starts_with("esc-"));
+            let is_ours = |item: &Value| {
+                item["name"].as_str().is_some_and(|name| name.starts_with("esc-"))
+                    || item.pointer("/valueFrom/fileKeyRef").is_some()
+            };
             let kept: Vec<_> = after.iter().filter(|item| !is_ours(item)).collect();
             assert_eq!(kept.len(), before.len(), "elements of {path}");
             for (index, (before, after)) in before.iter().zip(kept).enumerate() {
@@ -144,7 +151,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn patches_apply_keep_the_users_fields_and_stay_restricted(pod in arbitrary_pod()) {
+    fn patches_apply_keep_the_users_fields_and_stay_restricted(pod in arbitrary_pod(), new_kubelets in any::<bool>()) {
+        let policy = if new_kubelets { new_kubelets_everywhere() } else { policy() };
+        let run = |pod: &Value| inject(pod, &context(&policy));
         let outcome = run(&pod);
         if matches!(outcome, Outcome::Refused(_)) {
             return Ok(());

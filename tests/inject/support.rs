@@ -18,6 +18,11 @@ pub fn policy() -> Policy {
     }
 }
 
+/// An operator whose kubelets can deliver variables, and restart whole pods.
+pub fn new_kubelets_everywhere() -> Policy {
+    Policy { min_kubelet: Some("1.36".parse().expect("a release")), ..policy() }
+}
+
 pub fn read(text: &str) -> Value {
     let documents = yaml::parse(text).expect("YAML");
     yaml::to_json(&documents[0], Dialect::Kubernetes).expect("JSON")
@@ -36,7 +41,7 @@ pub fn pod(annotations: &[(&str, &str)]) -> Value {
 }
 
 pub fn context(policy: &Policy) -> Context<'_> {
-    Context { namespace: "shop", namespace_annotations: None, everyone: false, policy }
+    Context { namespace: "shop", namespace_annotations: None, everyone: false, api_server: None, policy }
 }
 
 pub fn run(pod: &Value) -> Outcome {

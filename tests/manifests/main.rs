@@ -220,13 +220,11 @@ fn operator_settings_that_would_fail_every_pod_are_refused_at_the_start() {
         ("--allow-api-url", "esc.example", "no address of ESC"),
         ("--default", "tiemout=3s", "did you mean `esc.pulumi.com/timeout`?"),
         ("--default", "timeout=soon", "ESC106"),
-        ("--default", "refresh=5m", "ESC111"),
+        ("--default", "refresh=soon", "ESC106"),
         ("--default", "allowed-environments=acme/shop/*", "belongs on the namespace"),
         ("--ca-file", &key, "something else than certificates"),
         ("--ca-file", &text, "no PEM certificate"),
         ("--ca-file", &large, "32 KiB"),
-        ("--min-kubelet", "1.35", "ESC111"),
-        ("--allow-on-change-url", "http://127.0.0.1:1", "ESC111"),
     ] {
         let output = run(&["inject", flag, value], &workload("Pod").replacen('{', "\n{", 1));
         let said = stderr(&output);

@@ -33,14 +33,14 @@ pub(super) fn write(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-fn comma(out: &mut Vec<u8>, index: usize) {
+pub(super) fn comma(out: &mut Vec<u8>, index: usize) {
     if index > 0 {
         out.push(b',');
     }
 }
 
 /// Escapes only what JSON demands; Go's habit of escaping `<`, `>` and `&` is left out.
-fn string(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         for byte in chunk.valid().bytes() {

@@ -16,6 +16,7 @@ use crate::secret::Secret;
 mod dotenv;
 mod json;
 mod properties;
+pub mod template;
 mod yaml;
 
 /// How to write a file.
