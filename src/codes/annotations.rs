@@ -61,12 +61,6 @@ super::codes! {
         fix: "Correct the line that the message names.",
         example: "esc.pulumi.com/config: |\n  env:\n    DATABASE_URL: db.url\n  files:\n    keystore.p12: {path: tls.p12, decode: base64}",
     }
-    NOT_YET = "ESC111" {
-        title: "Not built yet",
-        cause: "The setting is part of the published contract, and this release does not carry it out yet. It is refused rather than ignored.",
-        fix: "Remove the setting, or wait for the release that has it: CHANGELOG.md says when.",
-        example: "",
-    }
     API_URL = "ESC112" {
         title: "ESC address not allowed",
         cause: "The address receives the pod's token, so an annotation may only choose one that the operator has listed.",
