@@ -208,7 +208,8 @@ impl ApiServer {
             let entries: Vec<_> = entries.iter().map(|name| entry(name)).chain([foreign]).collect();
             json!({
                 "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
-                "metadata": {"name": "esc-injector", "uid": format!("uid-{kind}")}, "webhooks": entries,
+                "metadata": {"name": "esc-injector", "uid": format!("uid-{kind}-{}", self.world().version)},
+                "webhooks": entries,
             })
         };
         self.put(&mutating(), object("MutatingWebhookConfiguration", &ENTRIES[..2]));

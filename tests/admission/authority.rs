@@ -305,6 +305,21 @@ async fn pods_do_not_depend_on_the_configuration_that_only_advises() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_was_made_anew_is_not_told_as_overwritten() {
+    let api = ApiServer::start().await;
+    let replica = Replica::ready(&api, lasting()).await;
+    let root = api.secret()["ca.crt"].clone();
+    let all = [root.clone(), root.clone(), root];
+    eventually(async || api.bundles() == all && metric_text(replica.health, STALE).await < 1.0).await;
+    // As after an emergency, by helm upgrade.
+    api.delete(&mutating());
+    api.delete(&validating());
+    api.create_configurations();
+    eventually(async || api.bundles() == all).await;
+    assert_eq!(metric(replica.health, OVERWRITTEN).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_server_refuses_is_said_with_its_code() {
     let api = ApiServer::start().await;
     for (method, path, status, expected) in [

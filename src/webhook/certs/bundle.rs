@@ -87,6 +87,11 @@ impl Configuration {
         self.kind
     }
 
+    /// Which object it is: another one of the same name has another.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// Whether none of its entries is ours: it is somebody else's, or was mangled.
     pub fn has_no_entry(&self) -> bool {
         self.entries.is_empty()

@@ -239,8 +239,8 @@ impl Keeper<'_> {
                 None => Ok(Round::Again),
             },
             Step::Wait(next) => {
-                if let (State::Kept { trust, .. }, Some(_)) = (&state, bundles) {
-                    self.repairs.seen(trust.bundle());
+                if let (State::Kept { trust, .. }, Some(bundles)) = (&state, &bundles) {
+                    self.repairs.seen(trust.bundle(), bundles);
                 }
                 absent.map_or(Ok(Round::Settled(next)), Err)
             }
@@ -355,7 +355,7 @@ impl Keeper<'_> {
         let name = &self.own.configuration;
         let Lifetimes { retry, resync, overlap, .. } = self.own.lifetimes;
         if let Some(configuration) = bundles.without(bundle).next() {
-            match self.repairs.overwritten(bundle, retry, resync, overlap) {
+            match self.repairs.overwritten(bundle, configuration.uid(), retry, resync, overlap) {
                 Repair::Ours => {}
                 Repair::Now => {
                     self.metrics.bundle_overwritten();

@@ -7,11 +7,14 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::bundle::Bundles;
+
 /// Who wins when something else sets the bundle as well: we, but ever more slowly.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
-    /// The bundle that was last seen in place everywhere.
-    in_place: Option<String>,
+    /// The bundle that was last seen in place everywhere, and in which objects: a configuration that was made anew was
+    /// not overwritten.
+    in_place: Option<(String, Vec<String>)>,
     /// Repairs in a row, and the moment of the last one.
     last: Option<(u32, Instant)>,
 }
@@ -27,18 +30,22 @@ pub(super) enum Repair {
 }
 
 impl Repairs {
-    pub(super) fn seen(&mut self, bundle: String) {
-        self.in_place = Some(bundle);
+    pub(super) fn seen(&mut self, bundle: String, bundles: &Bundles) {
+        let uids = bundles.0.iter().map(|configuration| configuration.uid().to_owned()).collect();
+        self.in_place = Some((bundle, uids));
     }
 
     pub(super) fn overwritten(
         &mut self,
         bundle: &str,
+        uid: &str,
         retry: Duration,
         most: Duration,
         forget: Duration,
     ) -> Repair {
-        if self.in_place.as_deref() != Some(bundle) {
+        let was_there =
+            |(seen, uids): &(String, Vec<String>)| seen == bundle && uids.iter().any(|known| known == uid);
+        if !self.in_place.as_ref().is_some_and(was_there) {
             return Repair::Ours;
         }
         let now = Instant::now();
