@@ -153,13 +153,13 @@ impl Shared {
         command
     }
 
-    /// A program of this name that writes a line into its file for each SIGHUP.
+    /// A program of this name that writes a line into its file for each SIGUSR1.
     fn application(&self, pod: &Pod, name: &str) -> Child {
         let program = pod.path(name);
         fs::copy("/bin/sh", &program).unwrap();
         let file = pod.path(&format!("{name}.hups"));
         let script =
-            format!("trap 'echo hup >> {0}' HUP; : > {0}; while :; do sleep 0.02; done", file.display());
+            format!("trap 'echo told >> {0}' USR1; : > {0}; while :; do sleep 0.02; done", file.display());
         let child = self.enter().arg(&program).args(["-c", &script]).stdin(Stdio::null()).spawn().unwrap();
         wait("the application", || file.exists());
         child
@@ -178,8 +178,9 @@ fn hups(pod: &Pod, name: &str) -> usize {
     fs::read_to_string(pod.path(&format!("{name}.hups"))).unwrap().lines().count()
 }
 
+/// No SIGHUP: under `nohup` it is ignored, and a shell can't catch what it was started ignoring.
 fn signal(process: Option<&str>) -> Value {
-    let mut on_change = json!({"kind": "signal", "signal": "SIGHUP"});
+    let mut on_change = json!({"kind": "signal", "signal": "SIGUSR1"});
     if let Some(process) = process {
         on_change["process"] = json!(process);
     }
