@@ -1,6 +1,6 @@
 //! From the opened environment to sets of files on the volumes of all views.
 //!
-//! [`render`] decides what is to lie where, and touches nothing; [`publish`] puts it there. What can't be delivered is
+//! [`render`] decides what is to lie where, and touches nothing; [`publish()`] puts it there. What can't be delivered is
 //! collected over all views, so that one failure tells all of it.
 
 use std::path::Path;

@@ -135,7 +135,7 @@ impl Cluster {
         &self.namespace
     }
 
-    /// For what the client library does better than [`Cluster::call`]: watches.
+    /// For what the client library does better than `Cluster::call`: watches.
     pub fn client(&self) -> Client {
         self.client.clone()
     }

@@ -1,6 +1,6 @@
 //! What the namespaces of the cluster say, in memory: an admission never waits for the API server.
 //!
-//! [`watch`] keeps it up to date. A namespace that is not here, in a webhook that does have a cluster, was created a
+//! `watch` keeps it up to date. A namespace that is not here, in a webhook that does have a cluster, was created a
 //! moment ago or not seen yet: whoever asks has to be asked again, since nobody knows what it forbids.
 
 use std::{
