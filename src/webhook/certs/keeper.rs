@@ -16,12 +16,13 @@ use tokio::{sync::Notify, time::sleep};
 
 use super::{
     Lifetimes, Served,
-    authority::{AuthorityError, Leaf, service_names},
+    authority::{Leaf, service_names},
     bundle::{Bundles, Configuration, FIELD_MANAGER, Kind},
     clock::Clock,
     pace::{Repair, Repairs, back_off, jitter},
     replica::{Moment, Replica},
-    state::{self, Change, Damage, Data, State, Step, Trust},
+    state::{self, Change, Data, State, Step, Trust},
+    trouble::Trouble,
     watch,
 };
 use crate::{
@@ -49,48 +50,6 @@ pub struct SelfManaged {
     pub configuration: String,
     /// How long things live.
     pub lifetimes: Lifetimes,
-}
-
-/// Why a round did not end well.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    #[error(
-        "[{code}] Secret {secret} of namespace {namespace} does not exist",
-        code = codes::CA_SECRET_MISSING
-    )]
-    SecretMissing { secret: String, namespace: String },
-    #[error("[{code}] Secret {secret}: {damage}", code = codes::CA_SECRET_DAMAGED)]
-    SecretDamaged { secret: String, damage: Damage },
-    #[error("[{code}] {kind} {name} does not exist", code = codes::CONFIGURATION_MISSING)]
-    ConfigurationMissing { kind: &'static str, name: String },
-    #[error(
-        "[{code}] {kind} {name} has none of the entries {entries}",
-        code = codes::CONFIGURATION_FOREIGN
-    )]
-    ConfigurationForeign { kind: &'static str, name: String, entries: String },
-    #[error(
-        "[{code}] the caBundle of {kind} {name} was overwritten by {by}",
-        code = codes::BUNDLE_OVERWRITTEN
-    )]
-    Overwritten { kind: &'static str, name: String, by: String },
-    #[error("[{code}] {0}", code = codes::CERTIFICATE_NOT_MADE)]
-    Making(#[from] AuthorityError),
-}
-
-impl Trouble {
-    fn code(&self) -> Option<Code> {
-        Some(match self {
-            Self::Cluster(error) => return error.code(),
-            Self::SecretMissing { .. } => codes::CA_SECRET_MISSING,
-            Self::SecretDamaged { .. } => codes::CA_SECRET_DAMAGED,
-            Self::ConfigurationMissing { .. } => codes::CONFIGURATION_MISSING,
-            Self::ConfigurationForeign { .. } => codes::CONFIGURATION_FOREIGN,
-            Self::Overwritten { .. } => codes::BUNDLE_OVERWRITTEN,
-            Self::Making(_) => codes::CERTIFICATE_NOT_MADE,
-        })
-    }
 }
 
 /// What a round came to.

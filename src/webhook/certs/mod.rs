@@ -22,6 +22,7 @@ mod lifetimes;
 mod pace;
 pub mod replica;
 pub mod state;
+mod trouble;
 mod validity;
 mod watch;
 
