@@ -22,15 +22,26 @@ use super::{
 use crate::{
     esc::pattern::Pattern,
     secret::Secret,
-    server::{Clock, Config, ConfigError, Server, identity::Issuer},
+    server::{Clock, Config, ConfigError, Server, Storage, identity::Issuer, new_token},
 };
 
-/// Serve environments from files, as ESC would.
+/// Serve environments, as ESC would.
 #[derive(Debug, clap::Args)]
+#[group(id = "storage", multiple = true, required = true, args = ["dev", "data", "dir"])]
 pub struct Args {
-    /// Definitions: DIR/ORGANIZATION/PROJECT/ENVIRONMENT.yaml, read anew at each open
+    /// Keep environments in memory until it stops; prints an access token when none is given
+    #[arg(long, env = "ESC_INJECTOR_DEV", conflicts_with = "data")]
+    dev: bool,
+    /// Keep environments in this directory; it is made when missing
+    #[arg(long, env = "ESC_INJECTOR_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Key that secrets are sealed with [default: DIR/key, made at the first start]
+    #[arg(long, env = "ESC_INJECTOR_KEY_FILE", value_name = "FILE", requires = "data")]
+    key_file: Option<PathBuf>,
+    /// Definitions: DIR/ORGANIZATION/PROJECT/ENVIRONMENT.yaml, read anew at each open and never written; with
+    /// --data or --dev, what an empty store begins with
     #[arg(long, env = "ESC_INJECTOR_DIR", value_name = "DIR")]
-    dir: PathBuf,
+    dir: Option<PathBuf>,
     /// Address to listen on
     #[arg(long, env = "ESC_INJECTOR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8087")]
     listen: SocketAddr,
@@ -40,11 +51,18 @@ pub struct Args {
     /// Private key of the certificate in PEM
     #[arg(long, env = "ESC_INJECTOR_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Organization that exists (repeatable) [default: the top-level folders of DIR]
+    /// Organization that exists (repeatable) [default: the top-level folders of --dir; without it, `dev`]
     #[arg(long, env = "ESC_INJECTOR_ORGANIZATION", value_name = "NAME", value_delimiter = ',')]
     organization: Vec<String>,
     /// Access token of the user `dev`, a member of every organization
-    #[arg(long, env = "ESC_INJECTOR_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret)]
+    #[arg(
+        long,
+        env = "ESC_INJECTOR_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        value_parser = secret,
+        conflicts_with = "data"
+    )]
     token: Option<Secret>,
     /// File with such tokens, one a line
     #[arg(long, env = "ESC_INJECTOR_TOKEN_FILE", value_name = "FILE")]
@@ -91,8 +109,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(args: Args) -> Result<(), Failure> {
-    let listen = args.listen;
-    let config = args.into_config()?;
+    let (listen, dev) = (args.listen, args.dev);
+    let mut config = args.into_config()?;
+    let mut printed = None;
+    if dev && config.tokens.is_empty() && config.issuer.is_none() {
+        let token = new_token().map_err(|error| failure(Exit::Internal, "making a token", &error))?;
+        printed = Some(token.clone());
+        config.tokens.push(token);
+    }
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     if config.tls.is_none() && !listen.ip().is_loopback() {
         tracing::warn!("tokens and values travel in the clear: give --tls-cert and --tls-key");
@@ -111,7 +135,13 @@ async fn serve(args: Args) -> Result<(), Failure> {
     let cannot_listen = |error| failure(Exit::Unreachable, &format!("listening on {listen}"), &error);
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    output::print(|out| writeln!(out, "listening on {scheme}://{address}"))?;
+    output::print(|out| {
+        writeln!(out, "listening on {scheme}://{address}")?;
+        match printed.as_ref().and_then(Secret::expose_str) {
+            Some(token) => writeln!(out, "access token {token}"),
+            None => Ok(()),
+        }
+    })?;
     server.serve(listener, shutdown).await;
     Ok(())
 }
@@ -148,14 +178,15 @@ impl Args {
             (Some(certificate), Some(key)) => Some(read_tls(&certificate, &key)?),
             _ => None,
         };
-        Ok(Config {
-            directory: self.dir,
-            organizations: self.organization,
-            tokens,
-            issuer,
-            tls,
-            clock: Clock::system(),
-        })
+        let storage = match (self.dev, self.data, self.dir) {
+            (true, _, import) => Storage::Memory { import },
+            (false, Some(directory), import) => Storage::Data { directory, key: self.key_file, import },
+            (false, None, Some(directory)) => Storage::Files(directory),
+            (false, None, None) => {
+                return Err(Failure::new(Exit::Usage, "give --dev, --data DIR or --dir DIR"));
+            }
+        };
+        Ok(Config { storage, organizations: self.organization, tokens, issuer, tls, clock: Clock::system() })
     }
 }
 

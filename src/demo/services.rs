@@ -19,7 +19,7 @@ use crate::{
     esc::pattern::Pattern,
     inject::Policy,
     secret::Secret,
-    server::{Clock, Config as ServerConfig, ConfigError, Server, identity::Issuer},
+    server::{Clock, Config as ServerConfig, ConfigError, Server, Storage, identity::Issuer},
     webhook::{self, BindError, Certificates, Limits, Webhook, certs::files::CertificateFiles},
 };
 
@@ -92,7 +92,7 @@ impl Services {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let esc_url = format!("https://127.0.0.1:{}", listener.local_addr()?.port());
         let esc = Server::new(ServerConfig {
-            directory,
+            storage: Storage::Files(directory),
             organizations: Vec::new(),
             tokens: vec![Secret::from(token.as_str())],
             issuer: Some(Issuer {

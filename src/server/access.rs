@@ -13,6 +13,7 @@ use ring::{
 };
 use subtle::ConstantTimeEq;
 
+use super::store::Author;
 use crate::{esc::token_type::TokenType, secret::Secret};
 
 /// Issued tokens that are remembered; the oldest goes first. One pod start takes one, so this is more than a
@@ -33,12 +34,26 @@ pub(super) enum Principal {
         organization: String,
         /// Who the identity token said it was.
         subject: String,
-        /// What the token acts for. Recorded; nothing depends on it here.
+        /// What the token acts for.
         token_type: TokenType,
+        /// Whether it was asked for, and given, with all rights in the organization.
+        admin: bool,
     },
 }
 
 impl Principal {
+    /// Whom revisions and tags name.
+    pub(super) fn author(&self) -> Author {
+        let (login, name) = match self {
+            Self::Dev => (DEV_USER, DEV_USER),
+            Self::Workload { token_type: TokenType::Personal(login), subject, .. } => {
+                (login.as_str(), subject.as_str())
+            }
+            Self::Workload { organization, subject, .. } => (organization.as_str(), subject.as_str()),
+        };
+        Author { login: login.to_owned(), name: name.to_owned() }
+    }
+
     /// Whether the token covers an organization.
     pub(super) fn covers(&self, name: &str) -> bool {
         match self {
@@ -60,7 +75,7 @@ pub(super) enum TokenError {
 /// The system's source of randomness fails.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the system gives no random numbers")]
-pub(super) struct NoRandomness;
+pub struct NoRandomness;
 
 /// A token is only ever compared and kept by its digest.
 type Digest = [u8; 32];
@@ -111,12 +126,7 @@ impl Tokens {
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<Secret, NoRandomness> {
-        let mut token = String::from("pul-");
-        for byte in random::<20>()? {
-            // Writing to a string can't fail.
-            let _ = write!(token, "{byte:02x}");
-        }
-        let token = Secret::from(token);
+        let token = new_token()?;
         let digest = digest_of(token.expose());
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let Issued { by_digest, by_age } = &mut *issued;
@@ -135,6 +145,16 @@ fn digest_of(token: &[u8]) -> Digest {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, token).as_ref());
     out
+}
+
+/// An access token that nobody can guess.
+pub fn new_token() -> Result<Secret, NoRandomness> {
+    let mut token = String::from("pul-");
+    for byte in random::<20>()? {
+        // Writing to a string can't fail.
+        let _ = write!(token, "{byte:02x}");
+    }
+    Ok(Secret::from(token))
 }
 
 /// Random bytes that nobody can guess.
@@ -156,6 +176,7 @@ mod tests {
             organization: "acme".to_owned(),
             subject: "sub".to_owned(),
             token_type: TokenType::Organization,
+            admin: false,
         }
     }
 

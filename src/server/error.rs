@@ -8,7 +8,7 @@ use super::{
     access::{NoRandomness, TokenError},
     identity::IdentityError,
     jwt::JwtError,
-    store::StoreError,
+    store::{Rule, StoreError},
     wire::DiagnosticWire,
 };
 use crate::lang::diagnostic::Diagnostic;
@@ -88,15 +88,38 @@ impl From<NoRandomness> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        match &error {
-            StoreError::NoOrganization(_) | StoreError::NoEnvironment(_) | StoreError::NoVersion { .. } => {
-                Self::not_found(error.to_string())
-            }
-            StoreError::Unreadable { source, .. } => {
+        let status = match &error {
+            StoreError::NoOrganization(_)
+            | StoreError::NoEnvironment(_)
+            | StoreError::NoVersion { .. }
+            | StoreError::Retracted { .. } => StatusCode::NOT_FOUND,
+            StoreError::Exists(_) | StoreError::Changed(_) | StoreError::Protected(_) => StatusCode::CONFLICT,
+            StoreError::ReadOnly => StatusCode::FORBIDDEN,
+            StoreError::Rule(rule) => match rule {
+                Rule::NoTag(_) => StatusCode::NOT_FOUND,
+                Rule::TagExists(_) | Rule::TagChanged(_) => StatusCode::CONFLICT,
+                _ => StatusCode::BAD_REQUEST,
+            },
+            StoreError::Unreadable { source, .. } | StoreError::Directory(source) => {
                 tracing::error!(%error, %source, "the store fails");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+                StatusCode::INTERNAL_SERVER_ERROR
             }
-        }
+            StoreError::Database(source) => {
+                tracing::error!(%error, %source, "the store fails");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            StoreError::Corrupt(_) => {
+                tracing::error!(%error, "the store fails");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<Rule> for ApiError {
+    fn from(rule: Rule) -> Self {
+        StoreError::from(rule).into()
     }
 }
 

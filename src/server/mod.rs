@@ -1,9 +1,8 @@
-//! A local ESC-compatible server: opens environments that lie in files.
+//! A local ESC-compatible server: keeps environments, or reads them from files, and opens them.
 //!
-//! It serves what ESC's clients need to deliver an environment: sign in, open, read. The folder of an
-//! environment's file is its name (`DIR/organization/project/environment.yaml`), and files are read anew at each
-//! open. The way of a request: `listener` ▶ `routes` ▶ `access` and `identity` (who asks) ▶ `store` (the
-//! definition) ▶ [`crate::lang`] (its values) ▶ `sessions` ▶ `wire` (ESC's JSON).
+//! The way of a request: `listener` ▶ `routes` ▶ `access` and `identity` (who asks) ▶ `policy` (whether they may)
+//! ▶ `store` (the definition) ▶ `vault` (its secrets) ▶ `evaluation` and [`crate::lang`] (its values) ▶ `sessions`
+//! ▶ `wire` (ESC's JSON).
 //!
 //! No log line, error or metric here may carry a value, a token, a session id, a query or a body.
 
@@ -16,18 +15,28 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use crate::secret::Secret;
+use crate::{esc::reference::check_organization, secret::Secret};
 
 mod access;
 mod error;
+mod evaluation;
+mod exprs;
 pub mod identity;
 mod jwt;
 mod listener;
 mod names;
+mod policy;
 mod routes;
 mod sessions;
+mod storage;
 mod store;
+mod vault;
 mod wire;
+
+pub use access::{NoRandomness, new_token};
+use error::ApiError;
+pub use storage::{Storage, StorageError};
+pub use vault::KeyError;
 
 /// Evaluations that run at once. Each may use a processor and some 100 MiB for a hostile document; others wait.
 const MAX_EVALUATIONS: usize = 4;
@@ -36,8 +45,8 @@ const MAX_EVALUATIONS: usize = 4;
 #[derive(Debug)]
 pub struct Config {
     /// Where the definitions lie.
-    pub directory: PathBuf,
-    /// The organizations that exist; all top-level folders when empty.
+    pub storage: Storage,
+    /// The organizations that exist. When empty: all top-level folders of files, and else `dev`.
     pub organizations: Vec<String>,
     /// Personal tokens of the user `dev`, a member of every organization.
     pub tokens: Vec<Secret>,
@@ -94,6 +103,15 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What is kept can't be had.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The key of what is kept.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The system has none.
+    #[error("the system gives no random numbers")]
+    NoRandomness,
     /// There is no token and no issuer of identity tokens.
     #[error("nobody could sign in")]
     NobodyCanSignIn,
@@ -109,7 +127,9 @@ pub struct Server {
 /// What every request needs.
 #[derive(Debug)]
 struct App {
-    files: Arc<store::Files>,
+    store: Box<dyn store::Store>,
+    vault: vault::Vault,
+    policy: policy::Policy,
     tokens: access::Tokens,
     issuer: Option<Arc<identity::Issuer>>,
     sessions: sessions::Sessions,
@@ -117,14 +137,52 @@ struct App {
     clock: Clock,
 }
 
+impl App {
+    /// Runs what reads or writes the store, where it may block.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let app = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&app)).await.map_err(|_| ApiError::internal())?
+    }
+
+    /// Runs what evaluates or rewrites definitions, so many at once.
+    async fn evaluating<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        // Never closed: waiting can't fail.
+        let permit = Arc::clone(&self.evaluations).acquire_owned().await.map_err(|_| ApiError::internal())?;
+        self.blocking(move |app| {
+            // Held by the work itself: it goes on when the client has gone.
+            let _permit = permit;
+            work(app)
+        })
+        .await
+    }
+
+    fn now(&self) -> u64 {
+        unix_seconds(self.clock.now())
+    }
+}
+
 impl Server {
-    /// Checks the configuration.
+    /// Checks the configuration and opens what is kept. Blocks.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         if config.tokens.is_empty() && config.issuer.is_none() {
             return Err(ConfigError::NobodyCanSignIn);
         }
+        for name in &config.organizations {
+            check_organization(name)
+                .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
+        }
+        let storage::Opened { store, vault, policy } =
+            storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
         let app = App {
-            files: Arc::new(store::Files::new(&config.directory, config.organizations)?),
+            store,
+            vault,
+            policy,
             tokens: access::Tokens::new(&config.tokens),
             issuer: config.issuer.map(Arc::new),
             sessions: sessions::Sessions::default(),

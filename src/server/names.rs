@@ -5,10 +5,10 @@ use std::fmt;
 use crate::esc::reference::{check_name, check_organization};
 
 /// The project that a name without one belongs to.
-const DEFAULT_PROJECT: &str = "default";
+pub(super) const DEFAULT_PROJECT: &str = "default";
 
 /// A checked `organization/project/environment`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct EnvironmentName {
     organization: String,
     project: String,
@@ -46,6 +46,17 @@ impl EnvironmentName {
             project: project.to_owned(),
             environment: environment.to_owned(),
         })
+    }
+
+    /// Why no environment can be made with this name: it is a word of the API's paths.
+    pub(super) fn reserved(&self) -> Option<&'static str> {
+        if self.project == "yaml" {
+            Some("a project can't be called `yaml`")
+        } else if matches!(self.environment.as_str(), "open" | "yaml") {
+            Some("an environment can't be called `open` or `yaml`")
+        } else {
+            None
+        }
     }
 
     /// The organization.

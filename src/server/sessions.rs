@@ -17,6 +17,15 @@ use super::{
 };
 use crate::lang::value::Value;
 
+/// What was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// An environment.
+    Environment(EnvironmentName),
+    /// A definition that somebody sent, within an organization.
+    Anonymous(String),
+}
+
 /// Sessions that are kept; the oldest goes first. Clients read right after opening, so this is many times what
 /// is in flight even when a whole cluster starts.
 const MAX_SESSIONS: usize = 4096;
@@ -38,7 +47,7 @@ struct Open {
 struct Session {
     id: String,
     owner: Principal,
-    environment: EnvironmentName,
+    subject: Subject,
     value: Value,
     expires: SystemTime,
 }
@@ -48,7 +57,7 @@ impl Sessions {
     pub(super) fn open(
         &self,
         owner: Principal,
-        environment: EnvironmentName,
+        subject: Subject,
         value: Value,
         lifetime: Duration,
         now: SystemTime,
@@ -63,24 +72,24 @@ impl Sessions {
             open.weight -= oldest.value.weight();
         }
         let expires = now + lifetime;
-        open.by_age.push_back(Session { id: id.clone(), owner, environment, value, expires });
+        open.by_age.push_back(Session { id: id.clone(), owner, subject, value, expires });
         Ok(id)
     }
 
-    /// The environment behind an id, if it was opened by the same identity as the same environment and has not
+    /// The environment behind an id, if it was opened by the same identity as the same thing and has not
     /// expired.
     pub(super) fn read(
         &self,
         id: &str,
         owner: &Principal,
-        environment: &EnvironmentName,
+        subject: &Subject,
         now: SystemTime,
     ) -> Option<Value> {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.by_age
             .iter()
             .find(|session| bool::from(session.id.as_bytes().ct_eq(id.as_bytes())))
-            .filter(|session| session.owner == *owner && session.environment == *environment)
+            .filter(|session| session.owner == *owner && session.subject == *subject)
             .filter(|session| now < session.expires)
             .map(|session| session.value.clone())
     }
@@ -108,7 +117,7 @@ mod tests {
             diagnostic::Range,
             value::{Properties, Value},
         },
-        server::{access::Principal, names::EnvironmentName},
+        server::{access::Principal, names::EnvironmentName, sessions::Subject},
     };
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -117,8 +126,8 @@ mod tests {
         Range::start_of(&Arc::from("p/e"))
     }
 
-    fn environment(name: &str) -> EnvironmentName {
-        EnvironmentName::new("acme", "p", name).unwrap()
+    fn environment(name: &str) -> Subject {
+        Subject::Environment(EnvironmentName::new("acme", "p", name).unwrap())
     }
 
     fn open(sessions: &Sessions, value: Value, now: SystemTime) -> String {
@@ -138,6 +147,7 @@ mod tests {
             organization: "acme".to_owned(),
             subject: "s".to_owned(),
             token_type: crate::esc::token_type::TokenType::Organization,
+            admin: false,
         };
         let read = |id: &str, owner, name, now| sessions.read(id, owner, &environment(name), now).is_some();
         assert!(read(&id, &Principal::Dev, "e", now));

@@ -9,7 +9,7 @@ use std::{
 
 use esc_injector::{
     secret::Secret,
-    server::{Clock, Config, ConfigError, Server},
+    server::{Clock, Config, ConfigError, Server, Storage},
 };
 
 use crate::harness::{self, TOKEN, TestServer};
@@ -21,7 +21,11 @@ fn unknown_things_are_404_and_wrong_methods_405() {
     let server = TestServer::start(&[("acme/p/e.yaml", "values: {a: 1}")]);
     for (method, path, status) in [
         ("GET", "/", 404),
-        ("GET", "/api/esc/environments", 404),
+        ("PUT", "/api/esc/environments", 405),
+        ("GET", "/api/esc/environments/none", 404),
+        ("GET", "/api/esc/environments/a", 404),
+        ("GET", "/api/esc/environments/acme/p/none", 404),
+        ("GET", "/api/esc/environments/acme/p/e/nothing", 404),
         ("POST", "/api/esc/environments/acme/p/none/open", 404),
         ("POST", "/api/esc/environments/acme/none/e/open", 404),
         ("POST", "/api/esc/environments/none/p/e/open", 404),
@@ -100,7 +104,8 @@ fn no_path_leads_out_of_the_directory() {
         "//api/esc/environments/acme/p/e/open",
     ] {
         let answer = server.send("POST", path);
-        assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
+        // 405: what has the shape of an environment takes other methods.
+        assert!(matches!(answer.status, 400 | 404 | 405), "{path}: {}", answer.status);
         assert!(!answer.body.contains("\"id\""), "{path}");
     }
 }
@@ -222,7 +227,7 @@ fn large_bodies_of_unknown_length_are_refused() {
 fn a_server_that_nobody_can_use_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     let config = |directory: &std::path::Path, tokens: &[&str], organizations: &[&str]| Config {
-        directory: directory.to_owned(),
+        storage: Storage::Files(directory.to_owned()),
         organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
         tokens: tokens.iter().map(|&token| Secret::from(token)).collect(),
         issuer: None,

@@ -16,7 +16,7 @@ use std::{
 
 use esc_injector::{
     secret::Secret,
-    server::{Clock, Config, Server, identity::Issuer},
+    server::{Clock, Config, Server, Storage, identity::Issuer},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,12 +76,20 @@ impl TestServer {
         Self::run(directory(files), change)
     }
 
+    /// Keeps environments of these organizations in memory.
+    pub(crate) fn in_memory(organizations: &[&str]) -> Self {
+        Self::run(tempfile::tempdir().unwrap(), |config| {
+            config.storage = Storage::Memory { import: None };
+            config.organizations = organizations.iter().map(|&name| name.to_owned()).collect();
+        })
+    }
+
     fn run(directory: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let clock = Arc::new(AtomicU64::new(now));
         let reading = Arc::clone(&clock);
         let mut config = Config {
-            directory: directory.path().to_owned(),
+            storage: Storage::Files(directory.path().to_owned()),
             organizations: Vec::new(),
             tokens: vec![Secret::from(TOKEN)],
             issuer: None,

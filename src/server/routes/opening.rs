@@ -1,24 +1,26 @@
-//! Opening environments, and reading what was opened.
+//! Opening environments and definitions, checking them, and reading what was opened.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{RawPathParams, RawQuery, State},
+    extract::{RawPathParams, RawQuery, Request, State},
     response::Response,
 };
 use http::StatusCode;
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{
     super::{
         App,
-        error::{ApiError, json_response},
-        names::Version,
-        store::StoreError,
-        wire::{DiagnosticWire, EnvironmentWire, ValueWire},
+        error::ApiError,
+        evaluation::ANONYMOUS,
+        exprs,
+        names::{EnvironmentName, Version},
+        policy::Right,
+        sessions::Subject,
+        wire::{DiagnosticWire, EnvironmentWire, PropertiesWire, ValueWire},
     },
-    AppState, Entered, form,
+    AppState, Entered, Member, answer, answer_with, body, param, parameter, version,
 };
 use crate::{
     esc::{
@@ -26,7 +28,7 @@ use crate::{
         path::{Path, Segment},
     },
     lang::{
-        self, Outcome,
+        Outcome,
         value::{Kind, Value},
     },
 };
@@ -54,38 +56,65 @@ pub(super) async fn open_version(
     params: RawPathParams,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
-    let version = param(&params, "version");
-    let version = Version::parse(version)
-        .ok_or_else(|| ApiError::not_found(format!("`{version}` is no revision and no tag")))?;
+    let version = version(&params)?;
     open_at(app, entered, version, query).await
 }
 
 async fn open_at(
     app: Arc<App>,
-    Entered { principal, environment }: Entered,
+    entered: Entered,
     version: Version,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
+    entered.require(&app, Right::Open)?;
+    let Entered { principal, environment } = entered;
     let lifetime = lifetime(query.as_deref())?;
-    // Never closed: waiting can't fail.
-    let permit = Arc::clone(&app.evaluations).acquire_owned().await.map_err(|_| ApiError::internal())?;
-    let (files, name) = (Arc::clone(&app.files), environment.clone());
-    let evaluated = tokio::task::spawn_blocking(move || {
-        // Held by the work itself: it goes on when the client has gone.
-        let _permit = permit;
-        let text = files.definition(&name, &version)?;
-        let imports = files.imports_of(name.organization());
-        Ok::<_, StoreError>(text.expose_str().map(|text| lang::evaluate(&name.local(), text, &imports)))
-    });
-    let outcome = evaluated.await.map_err(|_| ApiError::internal())??;
-    let Some(outcome) = outcome else {
-        return Err(ApiError::bad_request(format!("the definition of `{environment}` is no UTF-8 text")));
-    };
+    let (asking, name) = (principal.clone(), environment.clone());
+    let outcome = app
+        .evaluating(move |app| {
+            let definition = app.store.definition(&name, &version)?;
+            if definition.text.expose_str().is_none() {
+                return Err(ApiError::bad_request(format!("the definition of `{name}` is no UTF-8 text")));
+            }
+            Ok(app.evaluate(&asking, &name, &definition))
+        })
+        .await?;
     if outcome.has_errors() {
         return Err(ApiError::evaluation(&environment.to_string(), outcome.diagnostics));
     }
     let Outcome { value, diagnostics } = outcome;
-    let id = app.sessions.open(principal, environment, value, lifetime, app.clock.now())?;
+    let subject = Subject::Environment(environment);
+    let id = app.sessions.open(principal, subject, value, lifetime, app.clock.now())?;
+    opened(&id, &diagnostics)
+}
+
+/// `POST …/yaml/open`: a definition that is not kept.
+pub(super) async fn open_anonymous(
+    State(app): AppState,
+    Member { principal, organization }: Member,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let lifetime = lifetime(query.as_deref())?;
+    let text = body::definition(request).await?;
+    let (asking, within) = (principal.clone(), organization.clone());
+    let outcome = app
+        .evaluating(move |app| {
+            Ok(app.evaluate_text(&asking, &within, ANONYMOUS, &text, &mut |id| {
+                app.may_open(&asking, &within, id)
+            }))
+        })
+        .await?;
+    if outcome.has_errors() {
+        return Err(ApiError::evaluation(ANONYMOUS, outcome.diagnostics));
+    }
+    let Outcome { value, diagnostics } = outcome;
+    let subject = Subject::Anonymous(organization);
+    let id = app.sessions.open(principal, subject, value, lifetime, app.clock.now())?;
+    opened(&id, &diagnostics)
+}
+
+fn opened(id: &str, diagnostics: &[crate::lang::diagnostic::Diagnostic]) -> Result<Response, ApiError> {
     let warnings: Vec<_> = diagnostics.iter().map(DiagnosticWire).collect();
     if warnings.is_empty() {
         answer(&json!({ "id": id }))
@@ -94,17 +123,111 @@ async fn open_at(
     }
 }
 
-/// `GET …/open/{session}`, the whole environment or one `property` of it.
-pub(super) async fn read(
+/// `POST …/yaml/check`: what a definition that is not kept would mean.
+pub(super) async fn check_anonymous(
     State(app): AppState,
-    Entered { principal, environment }: Entered,
+    Member { principal, organization }: Member,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let show = shows_secrets(query.as_deref());
+    let text = body::definition(request).await?;
+    app.evaluating(move |app| {
+        let outcome = app.evaluate_text(&principal, &organization, ANONYMOUS, &text, &mut |id| {
+            app.may_open(&principal, &organization, id)
+        });
+        checked(&outcome, ANONYMOUS, text.expose_str().unwrap_or_default(), show)
+    })
+    .await
+}
+
+/// `POST …/check`.
+pub(super) async fn check(
+    State(app): AppState,
+    entered: Entered,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    check_at(app, entered, Version::Latest, shows_secrets(query.as_deref())).await
+}
+
+/// `POST …/versions/{version}/check`.
+pub(super) async fn check_version(
+    State(app): AppState,
+    entered: Entered,
     params: RawPathParams,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let value = app
-        .sessions
-        .read(param(&params, "session"), &principal, &environment, app.clock.now())
-        .ok_or_else(|| ApiError::not_found("there is no such open session: it may have expired"))?;
+    let version = version(&params)?;
+    check_at(app, entered, version, shows_secrets(query.as_deref())).await
+}
+
+async fn check_at(
+    app: Arc<App>,
+    entered: Entered,
+    version: Version,
+    show: bool,
+) -> Result<Response, ApiError> {
+    entered.require(&app, Right::Open)?;
+    let Entered { principal, environment } = entered;
+    app.evaluating(move |app| {
+        let definition = app.store.definition(&environment, &version)?;
+        let outcome = app.evaluate(&principal, &environment, &definition);
+        let text = definition.text.expose_str().unwrap_or_default();
+        checked(&outcome, &environment.local(), text, show)
+    })
+    .await
+}
+
+/// What is wrong stands in the answer beside what is known; clients want both.
+fn checked(outcome: &Outcome, label: &str, text: &str, show: bool) -> Result<Response, ApiError> {
+    let properties = PropertiesWire { value: &outcome.value, redact: !show };
+    let mut body = json!({ "properties": properties, "exprs": exprs::outline(label, text) });
+    let diagnostics: Vec<_> = outcome.diagnostics.iter().map(DiagnosticWire).collect();
+    let failed = outcome.has_errors();
+    if let Json::Object(body) = &mut body {
+        if failed {
+            body.insert("code".to_owned(), json!(StatusCode::BAD_REQUEST.as_u16()));
+            body.insert("message".to_owned(), json!(format!("environment `{label}` has errors")));
+        }
+        if !diagnostics.is_empty() {
+            body.insert("diagnostics".to_owned(), json!(diagnostics));
+        }
+    }
+    answer_with(if failed { StatusCode::BAD_REQUEST } else { StatusCode::OK }, &body)
+}
+
+/// `GET …/open/{session}`, the whole environment or one `property` of it.
+pub(super) async fn read(
+    State(app): AppState,
+    entered: Entered,
+    params: RawPathParams,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
+    entered.require(&app, Right::Open)?;
+    let Entered { principal, environment } = entered;
+    let value = app.sessions.read(
+        param(&params, "session"),
+        &principal,
+        &Subject::Environment(environment),
+        app.clock.now(),
+    );
+    show(value, query)
+}
+
+/// `GET …/yaml/open/{session}`.
+pub(super) async fn read_anonymous(
+    State(app): AppState,
+    Member { principal, organization }: Member,
+    params: RawPathParams,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
+    let subject = Subject::Anonymous(organization);
+    show(app.sessions.read(param(&params, "session"), &principal, &subject, app.clock.now()), query)
+}
+
+fn show(value: Option<Value>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let value =
+        value.ok_or_else(|| ApiError::not_found("there is no such open session: it may have expired"))?;
     match parameter(query.as_deref(), "property") {
         None => answer(&EnvironmentWire(&value)),
         Some(text) => {
@@ -116,24 +239,19 @@ pub(super) async fn read(
     }
 }
 
-fn answer(body: &impl Serialize) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(body).map_err(|_| {
-        tracing::error!("an answer can't be written as JSON");
-        ApiError::internal()
-    })?;
-    Ok(json_response(StatusCode::OK, body))
+/// Checks a definition before it is kept: what would not open is not kept.
+pub(super) fn acceptable(
+    name: &EnvironmentName,
+    outcome: Outcome,
+) -> Result<Vec<crate::lang::diagnostic::Diagnostic>, ApiError> {
+    if outcome.has_errors() {
+        return Err(ApiError::evaluation(&name.to_string(), outcome.diagnostics));
+    }
+    Ok(outcome.diagnostics)
 }
 
-fn param<'p>(params: &'p RawPathParams, wanted: &str) -> &'p str {
-    params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value).unwrap_or_default()
-}
-
-/// A query parameter; one that is blank is as good as none.
-fn parameter(query: Option<&str>, wanted: &str) -> Option<String> {
-    form::parse(query.unwrap_or_default().as_bytes())
-        .find(|(name, _)| name == wanted)
-        .and_then(|(_, value)| value.expose_str().map(str::to_owned))
-        .filter(|value| !value.is_empty())
+fn shows_secrets(query: Option<&str>) -> bool {
+    parameter(query, "showSecrets").is_some_and(|text| text == "true")
 }
 
 fn lifetime(query: Option<&str>) -> Result<Duration, ApiError> {

@@ -1,6 +1,6 @@
 //! `POST /api/oauth/token`: an identity token for an access token (RFC 8693), as a form or as JSON.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -15,6 +15,7 @@ use super::{
         access::Principal,
         error::{ApiError, json_response},
         identity::organization_of,
+        store::StoreError,
     },
     AppState, MAX_BODY, form, too_large,
 };
@@ -24,6 +25,9 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const SUBJECT_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id_token";
 const TOKEN_TYPE_PREFIX: &str = "urn:pulumi:token-type:access_token:";
 
+/// The scope of an organization's token that may do everything in it.
+const ADMIN: &str = "admin";
+
 /// Life of an access token when the client does not say, and at most: ESC's own defaults.
 const DEFAULT_LIFETIME: u64 = 2 * 3600;
 const MAX_LIFETIME: u64 = 25 * 3600;
@@ -32,6 +36,7 @@ const MAX_LIFETIME: u64 = 25 * 3600;
 struct Exchange {
     organization: String,
     token_type: TokenType,
+    admin: bool,
     subject_token: Secret,
     lifetime: Duration,
 }
@@ -41,23 +46,26 @@ pub(super) async fn exchange(State(app): AppState, request: Request) -> Result<R
     let Some(issuer) = app.issuer.clone() else {
         return Err(ApiError::bad_request("this server exchanges no tokens: it has no `--oidc-issuer`"));
     };
-    let Exchange { organization, token_type, subject_token, lifetime } = Exchange::read(request).await?;
-    let (files, name, now) = (Arc::clone(&app.files), organization.clone(), app.clock.now());
-    let verified = tokio::task::spawn_blocking(move || {
-        issuer.verify(&name, &subject_token, now).map(|subject| (subject, files.has_organization(&name)))
-    });
-    let (subject, exists) = verified.await.map_err(|_| ApiError::internal())??;
-    if !exists {
-        return Err(ApiError::not_found(format!("organization `{organization}` does not exist")));
-    }
-    let principal = Principal::Workload { organization, subject, token_type: token_type.clone() };
+    let Exchange { organization, token_type, admin, subject_token, lifetime } =
+        Exchange::read(request).await?;
+    let (name, now) = (organization.clone(), app.clock.now());
+    let subject = app
+        .blocking(move |app| {
+            let subject = issuer.verify(&name, &subject_token, now)?;
+            match app.store.has_organization(&name)? {
+                true => Ok(subject),
+                false => Err(StoreError::NoOrganization(name).into()),
+            }
+        })
+        .await?;
+    let principal = Principal::Workload { organization, subject, token_type: token_type.clone(), admin };
     let token = app.tokens.issue(principal, lifetime, now)?;
     let body = json!({
         "access_token": token.expose_str(),
         "issued_token_type": token_type.urn(),
         "token_type": "token",
         "expires_in": lifetime.as_secs(),
-        "scope": token_type.scope(),
+        "scope": if admin { ADMIN.to_owned() } else { token_type.scope() },
     });
     Ok(json_response(StatusCode::OK, body.to_string().into_bytes()))
 }
@@ -71,7 +79,7 @@ impl Exchange {
             .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
         let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(MAX_BODY)),
             Err(_) => return Err(ApiError::bad_request("the body ended early")),
         };
         Self::from_fields(&if is_json { json_fields(&body)? } else { form::parse(&body).collect() })
@@ -104,6 +112,7 @@ impl Exchange {
         Ok(Self {
             organization: organization.to_owned(),
             token_type: token_type(field("requested_token_type"), field("scope"))?,
+            admin: field("scope") == ADMIN,
             subject_token: subject_token.clone(),
             lifetime: Duration::from_secs(lifetime),
         })
@@ -112,7 +121,7 @@ impl Exchange {
 
 fn token_type(urn: &str, scope: &str) -> Result<TokenType, ApiError> {
     match (urn.strip_prefix(TOKEN_TYPE_PREFIX), scope.split_once(':')) {
-        (Some("organization"), None) if matches!(scope, "" | "admin") => Ok(TokenType::Organization),
+        (Some("organization"), None) if matches!(scope, "" | ADMIN) => Ok(TokenType::Organization),
         (Some("team"), Some(("team", name))) if !name.is_empty() => Ok(TokenType::Team(name.to_owned())),
         (Some("personal"), Some(("user", login))) if !login.is_empty() => {
             Ok(TokenType::Personal(login.to_owned()))

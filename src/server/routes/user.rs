@@ -38,7 +38,7 @@ pub(super) async fn current(State(app): AppState, principal: Principal) -> Resul
         "identities": [],
         "siteAdmin": false,
     });
-    if let Principal::Workload { organization, subject, token_type } = &principal {
+    if let Principal::Workload { organization, subject, token_type, .. } = &principal {
         let mut info = json!({ "name": subject, "organization": organization });
         if let TokenType::Team(team) = token_type {
             insert(&mut info, "team", json!(team));
@@ -66,15 +66,7 @@ async fn organizations(app: Arc<App>, principal: &Principal) -> Result<Vec<Strin
     if let Principal::Workload { organization, .. } = principal {
         return Ok(vec![organization.clone()]);
     }
-    let files = Arc::clone(&app.files);
-    match tokio::task::spawn_blocking(move || files.organizations()).await {
-        Ok(Ok(names)) => Ok(names),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "can't list the organizations");
-            Err(ApiError::internal())
-        }
-        Err(_) => Err(ApiError::internal()),
-    }
+    app.blocking(|app| Ok(app.store.organizations()?)).await
 }
 
 fn insert(object: &mut serde_json::Value, key: &str, value: serde_json::Value) {

@@ -1,32 +1,35 @@
-//! Definitions in files: `DIR/organization/project/environment.yaml`, read anew each time.
+//! Definitions in files: `DIR/organization/project/environment.yaml`, read anew each time and never written.
 //!
 //! Nothing outside of the directory is ever read: names are checked before they become paths, and where
 //! symlinks lead is checked after.
 
 use std::{
-    fs::File,
+    fs::{DirEntry, File},
     io::{self, Read},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
+
+use ring::{digest, hmac, rand::SystemRandom};
 
 use super::{
     super::{
         ConfigError,
-        names::{EnvironmentName, ImportName, Version},
+        names::{EnvironmentName, Version},
+        unix_seconds,
     },
-    StoreError,
+    Author, Definition, Environment, EnvironmentId, New, Page, Retraction, Revision, Rule, Store, StoreError,
 };
-use crate::{
-    esc::reference::check_organization,
-    lang::{Load, LoadError, MAX_DOCUMENT},
-    secret::Secret,
-};
+use crate::{esc::reference::check_organization, lang::MAX_DOCUMENT, secret::Secret};
 
 /// In order of preference.
 const EXTENSIONS: &[&str] = &["yaml", "yml"];
 
 /// A file has no history: what it holds is its first revision.
 const ONLY_REVISION: u64 = 1;
+
+/// What stands for whoever wrote the files.
+const OWNER: &str = "files";
 
 /// A directory of definitions.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(in crate::server) struct Files {
     root: PathBuf,
     /// All top-level folders when empty.
     organizations: Vec<String>,
+    /// Makes tags of contents that tell nothing about them: a plain digest would let a short secret be guessed.
+    tags: hmac::Key,
 }
 
 impl Files {
@@ -44,62 +49,57 @@ impl Files {
         let root = directory.canonicalize().map_err(unusable)?;
         // Fails now rather than at the first request.
         root.read_dir().map_err(unusable)?;
-        for name in &organizations {
-            check_organization(name)
-                .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
-        }
-        Ok(Self { root, organizations })
+        let tags = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| ConfigError::NoRandomness)?;
+        Ok(Self { root, organizations, tags })
     }
 
-    /// The organizations that exist now, in order of their names.
-    pub(in crate::server) fn organizations(&self) -> io::Result<Vec<String>> {
-        if !self.organizations.is_empty() {
-            return Ok(self.organizations.clone());
+    /// Every environment, for another store.
+    pub(in crate::server) fn all(&self) -> Result<Vec<(EnvironmentName, Secret)>, StoreError> {
+        let mut all = Vec::new();
+        for organization in self.organizations()? {
+            for name in self.names(&organization)? {
+                let text = self.find(&name)?.0;
+                all.push((name, text));
+            }
         }
+        Ok(all)
+    }
+
+    fn names(&self, organization: &str) -> Result<Vec<EnvironmentName>, StoreError> {
         let mut names = Vec::new();
-        for entry in self.root.read_dir()? {
-            let entry = entry?;
-            if let Some(name) = entry.file_name().to_str()
-                && check_organization(name).is_ok()
-                && entry.path().is_dir()
-            {
-                names.push(name.to_owned());
+        let folder = self.root.join(organization);
+        for project in folders(&folder).map_err(StoreError::Directory)? {
+            let path = folder.join(&project);
+            for entry in path.read_dir().map_err(StoreError::Directory)? {
+                let entry = entry.map_err(StoreError::Directory)?;
+                let file = entry.path();
+                let known =
+                    file.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found == *known));
+                if let Some(stem) = file.file_stem().and_then(|stem| stem.to_str())
+                    && known
+                    && file.is_file()
+                    && let Some(name) = EnvironmentName::new(organization, &project, stem)
+                {
+                    names.push(name);
+                }
             }
         }
         names.sort();
+        names.dedup();
         Ok(names)
     }
 
-    /// Whether an organization exists now.
-    pub(in crate::server) fn has_organization(&self, name: &str) -> bool {
-        if self.organizations.is_empty() {
-            check_organization(name).is_ok() && self.root.join(name).is_dir()
-        } else {
-            self.organizations.iter().any(|known| known == name)
-        }
-    }
-
-    /// The text of an environment's definition.
-    pub(in crate::server) fn definition(
-        &self,
-        name: &EnvironmentName,
-        version: &Version,
-    ) -> Result<Secret, StoreError> {
-        if !self.has_organization(name.organization()) {
+    /// The text of a file, and when it was changed.
+    fn find(&self, name: &EnvironmentName) -> Result<(Secret, u64), StoreError> {
+        if !self.has_organization(name.organization())? {
             return Err(StoreError::NoOrganization(name.organization().to_owned()));
         }
         let folder = self.root.join(name.organization()).join(name.project());
         for extension in EXTENSIONS {
             let path = folder.join(format!("{}.{extension}", name.environment()));
             match self.read(&path) {
-                Ok(text) => {
-                    return match version {
-                        Version::Latest | Version::Revision(ONLY_REVISION) => Ok(text),
-                        Version::Revision(_) | Version::Tag(_) => {
-                            Err(StoreError::NoVersion { environment: name.clone(), version: version.clone() })
-                        }
-                    };
-                }
+                Ok(found) => return Ok(found),
                 Err(error) if is_absent(&error) => {}
                 Err(source) => return Err(StoreError::Unreadable { environment: name.clone(), source }),
             }
@@ -107,44 +107,159 @@ impl Files {
         Err(StoreError::NoEnvironment(name.clone()))
     }
 
-    /// What an environment of `organization` imports.
-    pub(in crate::server) fn imports_of<'f>(&'f self, organization: &'f str) -> impl Load + 'f {
-        Imports { files: self, organization }
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Secret> {
+    fn read(&self, path: &Path) -> io::Result<(Secret, u64)> {
         let path = path.canonicalize()?;
         if !path.starts_with(&self.root) {
             return Err(io::Error::other("a symlink leads out of the directory"));
         }
         // Opening a pipe or a device could block or have effects.
-        if !path.metadata()?.is_file() {
+        let metadata = path.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
+        let modified = unix_seconds(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
         // One byte more than a document may have: the language then says that it is too large.
         let limit = MAX_DOCUMENT as u64 + 1;
         let mut text = Vec::new();
         let read = File::open(path)?.take(limit).read_to_end(&mut text);
         let text = Secret::new(text);
-        read.map(|_| text)
+        read.map(|_| (text, modified))
     }
+
+    fn describe(&self, name: &EnvironmentName, text: &Secret, modified: u64) -> Environment {
+        let digest = digest::digest(&digest::SHA256, name.to_string().as_bytes());
+        let id = digest.as_ref().iter().take(16).fold(0, |id, &byte| id << 8 | u128::from(byte));
+        let mut environment = Environment::new(EnvironmentId(id), ONLY_REVISION, owner(), modified);
+        let tag = hmac::sign(&self.tags, text.expose());
+        environment.etag = tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        environment
+    }
+}
+
+fn owner() -> Author {
+    Author { login: OWNER.to_owned(), name: OWNER.to_owned() }
 }
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-struct Imports<'f> {
-    files: &'f Files,
-    organization: &'f str,
+/// The names of the folders in a directory.
+fn folders(directory: &Path) -> io::Result<Vec<String>> {
+    let is_folder = |entry: &DirEntry| entry.path().is_dir();
+    let mut names = Vec::new();
+    for entry in directory.read_dir()? {
+        let entry = entry?;
+        if let Some(name) = entry.file_name().to_str()
+            && is_folder(&entry)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
-impl Load for Imports<'_> {
-    fn load(&self, name: &str) -> Result<Secret, LoadError> {
-        let import = ImportName::parse(self.organization, name)
-            .ok_or_else(|| LoadError(format!("`{name}` is no environment name")))?;
-        self.files
-            .definition(&import.environment, &import.version)
-            .map_err(|error| LoadError(error.to_string()))
+impl Store for Files {
+    fn organizations(&self) -> Result<Vec<String>, StoreError> {
+        if !self.organizations.is_empty() {
+            return Ok(self.organizations.clone());
+        }
+        let mut names = folders(&self.root).map_err(StoreError::Directory)?;
+        names.retain(|name| check_organization(name).is_ok());
+        Ok(names)
     }
+
+    fn has_organization(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(if self.organizations.is_empty() {
+            check_organization(name).is_ok() && self.root.join(name).is_dir()
+        } else {
+            self.organizations.iter().any(|known| known == name)
+        })
+    }
+
+    fn list(
+        &self,
+        organization: &str,
+        page: Page<Option<&EnvironmentName>>,
+    ) -> Result<Vec<(EnvironmentName, Environment)>, StoreError> {
+        let names = self.names(organization)?.into_iter();
+        names
+            .filter(|name| page.after.is_none_or(|after| after < name))
+            .take(page.count)
+            .map(|name| self.environment(&name).map(|environment| (name, environment)))
+            .collect()
+    }
+
+    fn environment(&self, name: &EnvironmentName) -> Result<Environment, StoreError> {
+        let (text, modified) = self.find(name)?;
+        Ok(self.describe(name, &text, modified))
+    }
+
+    fn definition(&self, name: &EnvironmentName, version: &Version) -> Result<Definition, StoreError> {
+        let (text, modified) = self.find(name)?;
+        if !matches!(version, Version::Latest | Version::Revision(ONLY_REVISION)) {
+            return Err(StoreError::NoVersion {
+                environment: name.clone(),
+                version: version.clone(),
+                hint: ": a file has only revision 1, the latest",
+            });
+        }
+        let environment = self.describe(name, &text, modified);
+        Ok(Definition { environment, revision: revision(modified), text })
+    }
+
+    fn history(
+        &self,
+        name: &EnvironmentName,
+        page: Page<Option<u64>>,
+    ) -> Result<(Environment, Vec<Revision>), StoreError> {
+        let environment = self.environment(name)?;
+        let wanted = page.count > 0 && page.after.is_none_or(|before| before > ONLY_REVISION);
+        let revisions = if wanted { vec![revision(environment.modified)] } else { Vec::new() };
+        Ok((environment, revisions))
+    }
+
+    fn create(&self, _: New) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn update(
+        &self,
+        _: &EnvironmentName,
+        _: Option<&str>,
+        _: &Secret,
+        _: &Author,
+        _: u64,
+    ) -> Result<Environment, StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn modify(
+        &self,
+        _: &EnvironmentName,
+        _: &mut dyn FnMut(&mut Environment) -> Result<(), Rule>,
+    ) -> Result<Environment, StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn retract(&self, _: &EnvironmentName, _: u64, _: Option<u64>, _: Retraction) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn delete(&self, _: &EnvironmentName, _: u64) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn deleted(&self, _: &str) -> Result<Vec<(EnvironmentName, Environment)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn restore(&self, _: &EnvironmentName) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+}
+
+fn revision(modified: u64) -> Revision {
+    Revision { number: ONLY_REVISION, created: modified, creator: owner(), retracted: None }
 }

@@ -1,22 +1,152 @@
-//! Where definitions come from.
+//! Where environments come from and where they are kept: one trait, a directory of files and a database.
+//!
+//! A store knows nothing of secrets, identities or the wire: it keeps texts whose secrets are ciphertexts already,
+//! and says what it has. The rules of revisions and tags stand in [`environment`], so that no store has its own.
 
-use std::io;
+use std::{fmt, io, sync::Arc};
 
 use super::names::{EnvironmentName, Version};
+use crate::secret::Secret;
 
+mod database;
+pub(super) mod environment;
 mod files;
 
+pub(super) use database::Database;
+pub(super) use environment::{Author, Environment, EnvironmentId, Rule};
 pub(super) use files::Files;
 
-/// Why a definition can't be had.
+/// A definition with everything that is known of it.
+#[derive(Debug, Clone)]
+pub(super) struct Definition {
+    /// The environment as it was when the definition was read.
+    pub(super) environment: Environment,
+    /// The revision that was found.
+    pub(super) revision: Revision,
+    /// Its text. Secrets of a database are ciphertexts; those of files are as people wrote them.
+    pub(super) text: Secret,
+}
+
+pub(super) use environment::{Retraction, Revision};
+
+/// A new environment.
+#[derive(Debug)]
+pub(super) struct New {
+    pub(super) name: EnvironmentName,
+    pub(super) environment: Environment,
+    /// Its revisions, from 1 on, with their texts. At least one.
+    pub(super) revisions: Vec<(Revision, Secret)>,
+}
+
+/// Which answers are wanted of a list: those after a name, so many of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page<T> {
+    pub(super) after: T,
+    pub(super) count: usize,
+}
+
+/// Keeps environments. Every call blocks; every change is durable when it returns, whole or not at all.
+pub(super) trait Store: fmt::Debug + Send + Sync {
+    /// The organizations, in order of their names.
+    fn organizations(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Whether there is such an organization.
+    fn has_organization(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// The environments of an organization in order of their names.
+    fn list(
+        &self,
+        organization: &str,
+        page: Page<Option<&EnvironmentName>>,
+    ) -> Result<Vec<(EnvironmentName, Environment)>, StoreError>;
+
+    /// An environment without its texts.
+    fn environment(&self, name: &EnvironmentName) -> Result<Environment, StoreError>;
+
+    /// One revision, all of it from one moment.
+    fn definition(&self, name: &EnvironmentName, version: &Version) -> Result<Definition, StoreError>;
+
+    /// Revisions below a number, newest first.
+    fn history(
+        &self,
+        name: &EnvironmentName,
+        page: Page<Option<u64>>,
+    ) -> Result<(Environment, Vec<Revision>), StoreError>;
+
+    /// Adds an environment.
+    fn create(&self, new: New) -> Result<(), StoreError>;
+
+    /// Adds a revision on top, if `expected` still is the newest one's tag. Gives its number.
+    fn update(
+        &self,
+        name: &EnvironmentName,
+        expected: Option<&str>,
+        text: &Secret,
+        by: &Author,
+        now: u64,
+    ) -> Result<Environment, StoreError>;
+
+    /// Changes what is kept of an environment beside its revisions.
+    fn modify(
+        &self,
+        name: &EnvironmentName,
+        change: &mut dyn FnMut(&mut Environment) -> Result<(), Rule>,
+    ) -> Result<Environment, StoreError>;
+
+    /// Withdraws a revision.
+    fn retract(
+        &self,
+        name: &EnvironmentName,
+        number: u64,
+        replacement: Option<u64>,
+        retraction: Retraction,
+    ) -> Result<(), StoreError>;
+
+    /// Takes an environment away; it can be restored.
+    fn delete(&self, name: &EnvironmentName, now: u64) -> Result<(), StoreError>;
+
+    /// What was taken away and can be restored, the latest first.
+    fn deleted(&self, organization: &str) -> Result<Vec<(EnvironmentName, Environment)>, StoreError>;
+
+    /// Brings back the environment of this name that was taken away last.
+    fn restore(&self, name: &EnvironmentName) -> Result<(), StoreError>;
+}
+
+/// Why a store can't do what it should.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error("organization `{0}` does not exist")]
     NoOrganization(String),
     #[error("environment `{0}` does not exist")]
     NoEnvironment(EnvironmentName),
-    #[error("environment `{environment}` has no version `{version}`: a file has only revision 1, the latest")]
-    NoVersion { environment: EnvironmentName, version: Version },
+    #[error("environment `{environment}` has no version `{version}`{hint}")]
+    NoVersion { environment: EnvironmentName, version: Version, hint: &'static str },
+    #[error("revision {number} of `{environment}` was retracted{}{}", because(reason.as_deref()), instead(*replacement))]
+    Retracted { environment: EnvironmentName, number: u64, replacement: Option<u64>, reason: Option<String> },
+    #[error("environment `{0}` already exists")]
+    Exists(EnvironmentName),
+    #[error("environment `{0}` has changed since it was read")]
+    Changed(EnvironmentName),
+    #[error("environment `{0}` is protected from deletion: take the protection off in its settings first")]
+    Protected(EnvironmentName),
+    #[error("this server reads files and changes nothing: start it with --data DIR or --dev")]
+    ReadOnly,
+    #[error(transparent)]
+    Rule(#[from] Rule),
     #[error("the definition of `{environment}` can't be read")]
     Unreadable { environment: EnvironmentName, source: io::Error },
+    #[error("the directory can't be read")]
+    Directory(#[source] io::Error),
+    #[error("the database fails")]
+    Database(#[source] Arc<redb::Error>),
+    #[error("what the database holds can't be understood: {0}")]
+    Corrupt(&'static str),
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+}
+
+fn instead(replacement: Option<u64>) -> String {
+    replacement.map(|number| format!("; revision {number} replaces it")).unwrap_or_default()
 }

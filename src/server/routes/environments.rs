@@ -1,0 +1,384 @@
+//! Environments as a whole: listing, making, copying, deleting and bringing back, and their settings.
+
+use axum::{
+    extract::{RawQuery, Request, State},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::{
+    super::{
+        App,
+        access::Principal,
+        error::ApiError,
+        names::{DEFAULT_PROJECT, EnvironmentName, Version},
+        policy::Right,
+        storage::new_id,
+        store::{Author, Environment, New, Page, Revision, StoreError},
+    },
+    AppState, Entered, Member, answer, body, parameter, time,
+};
+use crate::secret::Secret;
+
+/// Environments in one answer. Clients ask for the rest with the token that comes along.
+const PAGE: usize = 500;
+
+/// Revisions that a copy with its history may have: all are read, sealed anew, and written at once.
+const MAX_HISTORY: usize = 1000;
+
+/// `GET /api/esc/environments`: those of every organization that the token covers.
+pub(super) async fn list_all(
+    State(app): AppState,
+    principal: Principal,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let after = after(query.as_deref())?;
+    let only = parameter(query.as_deref(), "organization");
+    app.blocking(move |app| {
+        let mut organizations = app.store.organizations()?;
+        organizations.retain(|name| principal.covers(name));
+        organizations.retain(|name| only.as_ref().is_none_or(|only| only == name));
+        listed(app, &principal, &organizations, after)
+    })
+    .await
+}
+
+/// `GET /api/esc/environments/{organization}`.
+pub(super) async fn list(
+    State(app): AppState,
+    Member { principal, organization }: Member,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let after = after(query.as_deref())?;
+    app.blocking(move |app| {
+        existing(app, &organization)?;
+        listed(app, &principal, &[organization], after)
+    })
+    .await
+}
+
+fn after(query: Option<&str>) -> Result<Option<EnvironmentName>, ApiError> {
+    let Some(token) = parameter(query, "continuationToken") else { return Ok(None) };
+    let mut parts = token.splitn(3, '/');
+    parts
+        .next()
+        .zip(parts.next())
+        .zip(parts.next())
+        .and_then(|((organization, project), environment)| {
+            EnvironmentName::new(organization, project, environment)
+        })
+        .map(Some)
+        .ok_or_else(|| ApiError::bad_request("query parameter `continuationToken` is none of ours"))
+}
+
+fn listed(
+    app: &App,
+    principal: &Principal,
+    organizations: &[String],
+    mut after: Option<EnvironmentName>,
+) -> Result<Response, ApiError> {
+    let mut found = Vec::new();
+    let mut next = String::new();
+    'organizations: for organization in organizations {
+        if after.as_ref().is_some_and(|after| after.organization() > organization.as_str()) {
+            continue;
+        }
+        let mut from = after.take().filter(|after| after.organization() == organization);
+        loop {
+            let page = app.store.list(organization, Page { after: from.as_ref(), count: PAGE })?;
+            let Some((last, _)) = page.last() else { break };
+            from = Some(last.clone());
+            for (name, environment) in page {
+                // What somebody may not see is not there.
+                if !app.policy.allows(principal, &name, Right::Read) {
+                    continue;
+                }
+                if found.len() == PAGE {
+                    next = found
+                        .last()
+                        .map(|(name, _): &(EnvironmentName, _)| name.to_string())
+                        .unwrap_or_default();
+                    break 'organizations;
+                }
+                found.push((name, environment));
+            }
+        }
+    }
+    let environments: Vec<_> = found.iter().map(|(name, environment)| summary(name, environment)).collect();
+    answer(&json!({ "environments": environments, "nextToken": next }))
+}
+
+fn summary(name: &EnvironmentName, environment: &Environment) -> Json {
+    let tags: serde_json::Map<_, _> =
+        environment.tags.iter().map(|(name, tag)| (name.clone(), json!(tag.value))).collect();
+    let mut summary = json!({
+        "id": environment.id,
+        "organization": name.organization(),
+        "project": name.project(),
+        "name": name.environment(),
+        "created": time(environment.created),
+        "modified": time(environment.modified),
+        "ownedBy": owner(&environment.owner),
+        "settings": { "deletionProtected": environment.protected },
+        "tags": tags,
+    });
+    if let (Some(deleted), Json::Object(summary)) = (environment.deleted, &mut summary) {
+        summary.insert("deletedAt".to_owned(), json!(time(deleted)));
+    }
+    summary
+}
+
+fn owner(author: &Author) -> Json {
+    json!({ "githubLogin": author.login, "name": author.name, "avatarUrl": "" })
+}
+
+fn existing(app: &App, organization: &str) -> Result<(), ApiError> {
+    if app.store.has_organization(organization)? {
+        Ok(())
+    } else {
+        Err(StoreError::NoOrganization(organization.to_owned()).into())
+    }
+}
+
+#[derive(Deserialize)]
+struct Create {
+    project: Option<String>,
+    name: String,
+}
+
+/// `POST /api/esc/environments/{organization}`.
+pub(super) async fn create(
+    State(app): AppState,
+    Member { principal, organization }: Member,
+    request: Request,
+) -> Result<Response, ApiError> {
+    if !app.policy.may_create(&principal) {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "the access token may not create environments"));
+    }
+    let Create { project, name } = body::json(request).await?;
+    let name = new_name(&organization, project.as_deref().unwrap_or(DEFAULT_PROJECT), &name)?;
+    app.blocking(move |app| {
+        let (id, owner, now) = (new_id()?, principal.author(), app.now());
+        let revision = Revision { number: 1, created: now, creator: owner.clone(), retracted: None };
+        let environment = Environment::new(id, 1, owner, now);
+        app.store.create(New { name, environment, revisions: vec![(revision, Secret::from(""))] })?;
+        answer(&json!({}))
+    })
+    .await
+}
+
+fn new_name(organization: &str, project: &str, name: &str) -> Result<EnvironmentName, ApiError> {
+    let name = EnvironmentName::new(organization, project, name).ok_or_else(|| {
+        ApiError::bad_request(
+            "names of projects and environments have 1 to 100 letters, digits, `-`, `_` and `.`, and don't begin \
+             with a dot",
+        )
+    })?;
+    match name.reserved() {
+        Some(reason) => Err(ApiError::bad_request(reason)),
+        None => Ok(name),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Clone {
+    project: Option<String>,
+    name: String,
+    version: Option<Json>,
+    #[serde(default)]
+    preserve_history: bool,
+    #[serde(default)]
+    preserve_environment_tags: bool,
+    #[serde(default)]
+    preserve_revision_tags: bool,
+}
+
+/// `POST …/clone`: a copy. Secrets are sealed anew, for the copy.
+pub(super) async fn clone(
+    State(app): AppState,
+    entered: Entered,
+    request: Request,
+) -> Result<Response, ApiError> {
+    // A copy's owner sees its values.
+    entered.require(&app, Right::Open)?;
+    if !app.policy.may_create(&entered.principal) {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "the access token may not create environments"));
+    }
+    let clone: Clone = body::json(request).await?;
+    let Entered { principal, environment: source } = entered;
+    let project = clone.project.as_deref().filter(|project| !project.is_empty()).unwrap_or(source.project());
+    let name = new_name(source.organization(), project, &clone.name)?;
+    app.evaluating(move |app| {
+        app.store.create(copy(app, &principal, &source, &clone, name)?)?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
+}
+
+fn copy(
+    app: &App,
+    principal: &Principal,
+    source: &EnvironmentName,
+    clone: &Clone,
+    name: EnvironmentName,
+) -> Result<New, ApiError> {
+    let version = match &clone.version {
+        None | Some(Json::Null) => Version::Latest,
+        Some(Json::String(text)) if text.is_empty() => Version::Latest,
+        Some(Json::String(text)) => Version::parse(text)
+            .ok_or_else(|| ApiError::not_found(format!("`{text}` is no revision and no tag")))?,
+        Some(Json::Number(number)) => number.as_u64().map(Version::Revision).unwrap_or(Version::Latest),
+        Some(_) => return Err(ApiError::bad_request("`version` must be a revision or a tag")),
+    };
+    let newest = app.store.definition(source, &version)?;
+    let (id, from, now, owner) = (new_id()?, newest.environment.id, app.now(), principal.author());
+    let seal = |text: &Secret| {
+        let text = text.expose_str().unwrap_or_default();
+        app.vault.seal(id, text, &mut |found| found == from).map(Secret::from).map_err(|error| {
+            ApiError::bad_request(format!("line {} of the definition: {}", error.begin.line, error.summary))
+        })
+    };
+    let mut revisions = Vec::new();
+    if clone.preserve_history {
+        let before = Page { after: Some(newest.revision.number + 1), count: MAX_HISTORY + 1 };
+        let (_, mut history) = app.store.history(source, before)?;
+        if history.len() > MAX_HISTORY {
+            let message = format!("more than {MAX_HISTORY} revisions can't be copied: clone without history");
+            return Err(ApiError::bad_request(message));
+        }
+        history.reverse();
+        for mut revision in history {
+            // What was withdrawn keeps its number, and nothing else.
+            let text = if revision.retracted.is_some() {
+                Secret::from("")
+            } else {
+                let version = Version::Revision(revision.number);
+                seal(&app.store.definition(source, &version)?.text)?
+            };
+            if revision.retracted.as_ref().is_some_and(|gone| gone.replacement > Some(newest.revision.number))
+            {
+                if let Some(retraction) = &mut revision.retracted {
+                    retraction.replacement = Some(newest.revision.number);
+                }
+            }
+            revisions.push((revision, text));
+        }
+    } else {
+        let revision = Revision { number: 1, created: now, creator: owner.clone(), retracted: None };
+        revisions.push((revision, seal(&newest.text)?));
+    }
+    let latest = revisions.last().map_or(1, |(revision, _)| revision.number);
+    let mut environment = Environment::new(id, latest, owner, now);
+    if clone.preserve_environment_tags {
+        environment.tags.clone_from(&newest.environment.tags);
+    }
+    if clone.preserve_revision_tags && clone.preserve_history {
+        environment.revision_tags.clone_from(&newest.environment.revision_tags);
+        environment.revision_tags.retain(|_, tag| tag.revision <= latest);
+    }
+    Ok(New { name, environment, revisions })
+}
+
+/// `DELETE …/{environment}`.
+pub(super) async fn delete(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
+    entered.require(&app, Right::Admin)?;
+    app.blocking(move |app| {
+        app.store.delete(&entered.environment, app.now())?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
+}
+
+/// `GET /api/esc/environments/{organization}/restore`: what can be brought back.
+pub(super) async fn deleted(
+    State(app): AppState,
+    Member { principal, organization }: Member,
+) -> Result<Response, ApiError> {
+    app.blocking(move |app| {
+        existing(app, &organization)?;
+        let environments: Vec<_> = app
+            .store
+            .deleted(&organization)?
+            .iter()
+            .filter(|(name, _)| app.policy.allows(&principal, name, Right::Admin))
+            .map(|(name, environment)| summary(name, environment))
+            .collect();
+        answer(&json!({ "environments": environments, "nextToken": "" }))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+struct Restore {
+    project: Option<String>,
+    name: String,
+}
+
+/// `PUT /api/esc/environments/{organization}/restore`.
+pub(super) async fn restore(
+    State(app): AppState,
+    Member { principal, organization }: Member,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Restore { project, name } = body::json(request).await?;
+    let environment = new_name(&organization, project.as_deref().unwrap_or(DEFAULT_PROJECT), &name)?;
+    let entered = Entered { principal, environment };
+    entered.require(&app, Right::Admin)?;
+    app.blocking(move |app| {
+        app.store.restore(&entered.environment)?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
+}
+
+/// `GET …/settings`.
+pub(super) async fn settings(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
+    entered.require(&app, Right::Read)?;
+    app.blocking(move |app| {
+        let environment = app.store.environment(&entered.environment)?;
+        answer(&json!({ "deletionProtected": environment.protected }))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    deletion_protected: Option<bool>,
+}
+
+/// `PATCH …/settings`.
+pub(super) async fn change_settings(
+    State(app): AppState,
+    entered: Entered,
+    request: Request,
+) -> Result<Response, ApiError> {
+    entered.require(&app, Right::Admin)?;
+    let Settings { deletion_protected } = body::json(request).await?;
+    app.blocking(move |app| {
+        let environment = app.store.modify(&entered.environment, &mut |environment| {
+            environment.protected = deletion_protected.unwrap_or(environment.protected);
+            Ok(())
+        })?;
+        answer(&json!({ "deletionProtected": environment.protected }))
+    })
+    .await
+}
+
+/// `GET …/metadata`.
+pub(super) async fn metadata(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
+    entered.require(&app, Right::Read)?;
+    app.blocking(move |app| {
+        let environment = app.store.environment(&entered.environment)?;
+        answer(&json!({
+            "id": environment.id,
+            "ownedBy": owner(&environment.owner),
+            "gatedActions": [],
+            "openRequestNeeded": false,
+        }))
+    })
+    .await
+}

@@ -1,0 +1,203 @@
+//! Opens what a server keeps: a directory of files, a data directory, or memory.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    ConfigError,
+    access::random,
+    policy::Policy,
+    store::{Author, Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
+    vault::Vault,
+};
+use crate::secret::Secret;
+
+/// The organization that exists when none is named.
+const DEFAULT_ORGANIZATION: &str = "dev";
+
+/// Where the database keeps what tells its key from others.
+const KEY_CHECK: &str = "key-check";
+
+/// Where definitions lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In files, which are read anew each time and never written.
+    Files(PathBuf),
+    /// In a data directory.
+    Data {
+        /// The directory; made when it is missing.
+        directory: PathBuf,
+        /// The file with the key that secrets are sealed with. Made in the directory when none is given.
+        key: Option<PathBuf>,
+        /// Files to begin with, when nothing was ever kept in the directory.
+        import: Option<PathBuf>,
+    },
+    /// In memory.
+    Memory {
+        /// Files to begin with.
+        import: Option<PathBuf>,
+    },
+}
+
+/// Why it can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The data directory.
+    #[error("can't use {} as the data directory", path.display())]
+    Directory {
+        /// As it was given.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database in it.
+    #[error("can't open {}: {reason}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// There are secrets, and not the key that they were sealed with.
+    #[error("the secrets in {} are sealed with another key than the one in {}", data.display(), key.display())]
+    OtherKey {
+        /// The database.
+        data: PathBuf,
+        /// The key file.
+        key: PathBuf,
+    },
+    /// There is a database, and no key.
+    #[error("{} is missing, and the secrets in {} can't be read without it", key.display(), data.display())]
+    NoKey {
+        /// The database.
+        data: PathBuf,
+        /// Where the key should be.
+        key: PathBuf,
+    },
+    /// A file to begin with.
+    #[error("can't import {what}: {reason}")]
+    Import {
+        /// Which one.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a server works with.
+pub(super) struct Opened {
+    pub(super) store: Box<dyn Store>,
+    pub(super) vault: Vault,
+    pub(super) policy: Policy,
+}
+
+/// Opens it.
+pub(super) fn open(storage: Storage, organizations: Vec<String>, now: u64) -> Result<Opened, ConfigError> {
+    match storage {
+        Storage::Files(directory) => Ok(Opened {
+            store: Box::new(Files::new(&directory, organizations)?),
+            // Nothing is kept: this only hides the secrets of a definition from those who may read but not open it.
+            vault: Vault::ephemeral()?,
+            policy: Policy::Files,
+        }),
+        Storage::Memory { import } => {
+            let database = Database::in_memory().map_err(|error| broken(Path::new("memory"), &error))?;
+            let vault = Vault::ephemeral()?;
+            fill(&database, &vault, organizations, import.as_deref(), now)?;
+            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database })
+        }
+        Storage::Data { directory, key, import } => {
+            let unusable = |source| StorageError::Directory { path: directory.clone(), source };
+            // What is in it is for its owner alone.
+            DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(unusable)?;
+            let path = directory.join("esc.redb");
+            let database = Database::open(&path).map_err(|error| broken(&path, &error))?;
+            restrict(&path).map_err(unusable)?;
+            let key = key.unwrap_or_else(|| directory.join("key"));
+            let vault = unlock(&database, &path, &key)?;
+            fill(&database, &vault, organizations, import.as_deref(), now)?;
+            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database })
+        }
+    }
+}
+
+/// Names and tags are nobody else's business, though secrets are sealed.
+fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+/// The key of a database: the one it was sealed with, or a new one for a new database.
+fn unlock(database: &Database, data: &Path, key: &Path) -> Result<Vault, ConfigError> {
+    let stored = |error: StoreError| broken(data, &error);
+    match database.meta(KEY_CHECK).map_err(stored)? {
+        Some(check) => {
+            if !key.exists() {
+                return Err(StorageError::NoKey { data: data.to_owned(), key: key.to_owned() }.into());
+            }
+            let vault = Vault::read(key)?;
+            if !vault.passes(&check) {
+                return Err(StorageError::OtherKey { data: data.to_owned(), key: key.to_owned() }.into());
+            }
+            Ok(vault)
+        }
+        None => {
+            let vault = if key.exists() { Vault::read(key)? } else { Vault::create(key)? };
+            let check = vault.check().map_err(|_| ConfigError::NoRandomness)?;
+            database.set_meta(KEY_CHECK, &check).map_err(stored)?;
+            Ok(vault)
+        }
+    }
+}
+
+fn broken(path: &Path, error: &StoreError) -> ConfigError {
+    use std::error::Error;
+    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    StorageError::Database { path: path.to_owned(), reason }.into()
+}
+
+/// Makes sure of the organizations, and imports files if there never was anything.
+fn fill(
+    database: &Database,
+    vault: &Vault,
+    mut organizations: Vec<String>,
+    import: Option<&Path>,
+    now: u64,
+) -> Result<(), ConfigError> {
+    let stored = |error: StoreError| broken(Path::new("the database"), &error);
+    let files = import.map(|path| Files::new(path, organizations.clone())).transpose()?;
+    let files = if database.is_empty().map_err(stored)? { files } else { None };
+    let failed = |what: &dyn ToString, reason: &dyn ToString| {
+        ConfigError::from(StorageError::Import { what: what.to_string(), reason: reason.to_string() })
+    };
+    if let Some(files) = &files {
+        organizations.extend(files.organizations().map_err(|error| failed(&"the files", &error))?);
+    }
+    if organizations.is_empty() && database.organizations().map_err(stored)?.is_empty() {
+        organizations.push(DEFAULT_ORGANIZATION.to_owned());
+    }
+    database.add_organizations(&organizations).map_err(stored)?;
+    let Some(files) = files else { return Ok(()) };
+    let mut all = Vec::new();
+    for (name, text) in files.all().map_err(|error| failed(&"the files", &error))? {
+        let id = new_id().map_err(|_| ConfigError::NoRandomness)?;
+        let owner = Author { login: "import".to_owned(), name: "import".to_owned() };
+        let text = text.expose_str().ok_or_else(|| failed(&name, &"it is no UTF-8 text"))?;
+        let sealed = vault
+            .seal(id, text, &mut |_| false)
+            .map_err(|error| failed(&name, &format!("line {}: {}", error.begin.line, error.summary)))?;
+        let revision = Revision { number: 1, created: now, creator: owner.clone(), retracted: None };
+        let environment = Environment::new(id, 1, owner, now);
+        all.push(New { name, environment, revisions: vec![(revision, Secret::from(sealed))] });
+    }
+    database.create_all(all).map_err(stored)
+}
+
+/// An id that was never used.
+pub(super) fn new_id() -> Result<EnvironmentId, super::access::NoRandomness> {
+    Ok(EnvironmentId(u128::from_be_bytes(random::<16>()?)))
+}
