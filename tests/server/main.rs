@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod cli;
 mod errors;
 mod exchange;
 mod harness;

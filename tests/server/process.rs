@@ -25,7 +25,7 @@ fn command(directory: &Path) -> Command {
 }
 
 /// Starts it and waits for the line that says where it listens.
-fn start(command: &mut Command) -> (Child, String) {
+pub(crate) fn start(command: &mut Command) -> (Child, String) {
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -34,7 +34,7 @@ fn start(command: &mut Command) -> (Child, String) {
 }
 
 /// Asks it to stop, and gives its exit code and what it logged.
-fn stop(mut child: Child, signal: rustix::process::Signal) -> (Option<i32>, String) {
+pub(crate) fn stop(mut child: Child, signal: rustix::process::Signal) -> (Option<i32>, String) {
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
     let status = child.wait().unwrap();
     let mut log = String::new();
