@@ -303,6 +303,10 @@ fn tags_and_clones_environments() {
     assert!(!esc.run(&["env", "tag", "ls", ENV]).contains("squad"));
     esc.run(&["env", "clone", ENV, "shop/copy"]);
     assert_eq!(esc.open("acme/shop/copy"), esc.open(ENV));
+    let imports = esc.file("imports.yaml", "imports: [shop/prod]\n");
+    esc.run(&["env", "init", "acme/shop/user", "-f", &imports]);
+    let referrers = esc.run(&["env", "referrer", "list", ENV]);
+    assert!(referrers.contains("shop/user"), "{referrers}");
     esc.run(&["env", "set", "acme/shop/copy", "db.host", "other"]);
     assert_eq!(esc.open(ENV)["db"]["host"], "db.internal");
 }

@@ -11,6 +11,8 @@
 
 mod access;
 mod cli;
+mod data;
+mod durability;
 mod errors;
 mod exchange;
 mod harness;

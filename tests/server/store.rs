@@ -450,3 +450,25 @@ fn definitions_in_files_are_read_and_never_changed() {
         assert!(refused.error(403).contains("changes nothing"), "{method} {path}");
     }
 }
+
+#[test]
+fn tells_who_imports_an_environment() {
+    let server = server();
+    update(&server, "values: {n: 1}");
+    for (name, definition) in [
+        ("one", "imports: [p/e]"),
+        ("two", "imports: [{p/e@2: {merge: false}}, p/one]"),
+        ("three", "imports: [p/two]"),
+    ] {
+        send(&server, "POST", "/api/esc/environments/acme", &json!({"project": "p", "name": name}));
+        let path = format!("/api/esc/environments/acme/p/{name}");
+        assert_eq!(text(&server, "PATCH", &path, &[], definition).status, 200);
+    }
+    let get =
+        |path: &str| send(&server, "GET", &format!("{E}{path}"), &Value::Null).json()["referrers"].clone();
+    let referrer = |name: &str| json!([{"environment": {"project": "p", "name": name, "revision": 2}}]);
+    assert_eq!(get("/referrers"), json!({"latest": referrer("one"), "2": referrer("two")}));
+    assert_eq!(get("/versions/2/referrers"), json!({"2": referrer("two")}));
+    send(&server, "GET", "/api/esc/environments/acme/p/none/referrers", &Value::Null).error(404);
+    send(&server, "POST", &format!("{E}/rotate"), &json!({"Paths": []})).error(403);
+}

@@ -31,6 +31,7 @@ mod definitions;
 mod environments;
 mod form;
 mod opening;
+mod referrers;
 mod revisions;
 mod tags;
 mod token;
@@ -95,6 +96,8 @@ fn of_environments() -> Router<Arc<App>> {
         .route(&path("/clone"), post(environments::clone))
         .route(&path("/settings"), get(environments::settings).patch(environments::change_settings))
         .route(&path("/metadata"), get(environments::metadata))
+        .route(&path("/referrers"), get(referrers::list))
+        .route(&path("/rotate"), post(environments::rotate))
         .route(&path("/tags"), get(tags::list).post(tags::create))
         .route(&path("/tags/{tag}"), get(tags::get).patch(tags::change).delete(tags::delete))
         .route(&path("/open"), post(opening::open))
@@ -116,6 +119,7 @@ fn of_revisions() -> Router<Arc<App>> {
         .route(&path("/{version}/decrypt"), get(definitions::decrypt_version))
         .route(&path("/{version}/check"), post(opening::check_version))
         .route(&path("/{version}/open"), post(opening::open_version))
+        .route(&path("/{version}/referrers"), get(referrers::list))
         .route(&path("/{version}/retract"), post(revisions::retract))
         .route(&path("/{version}/tags"), get(revisions::tags))
 }
