@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod access;
 pub mod agent;
 pub mod certs;
 pub mod demo;
@@ -17,6 +18,8 @@ pub mod output;
 pub mod policy;
 pub mod probe;
 pub mod server;
+pub mod server_audit;
+pub mod server_token;
 pub mod version;
 pub mod webhook;
 

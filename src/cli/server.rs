@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     exit::{Exit, Failure},
     logging::{self, LogFormat, LogLevel},
-    output,
+    output, server_audit, server_token,
 };
 use crate::{
     esc::pattern::Pattern,
@@ -27,8 +27,10 @@ use crate::{
 
 /// Serve environments, as ESC would.
 #[derive(Debug, clap::Args)]
-#[group(id = "storage", multiple = true, required = true, args = ["dev", "data", "dir"])]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Keep environments in memory until it stops; prints an access token when none is given
     #[arg(long, env = "ESC_INJECTOR_DEV", conflicts_with = "data")]
     dev: bool,
@@ -85,9 +87,18 @@ pub struct Args {
         requires = "oidc_issuer"
     )]
     oidc_audience: Vec<String>,
+    /// File for the audit log [default: DATA/audit.jsonl; none without --data]
+    #[arg(long, env = "ESC_INJECTOR_AUDIT_LOG", value_name = "FILE")]
+    audit_log: Option<PathBuf>,
     /// Least severe level that is logged
     #[arg(long, env = "ESC_INJECTOR_LOG_LEVEL", value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Token(server_token::Args),
+    Audit(server_audit::Args),
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return results")]
@@ -96,7 +107,12 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<ExitCode, Failure> {
+pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    match args.command.take() {
+        Some(Command::Token(args)) => return server_token::run(args),
+        Some(Command::Audit(args)) => return server_audit::run(args),
+        None => {}
+    }
     logging::start(args.log_level, LogFormat::Text);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -126,7 +142,7 @@ async fn serve(args: Args) -> Result<(), Failure> {
             Exit::Usage,
             format!(
                 "{error}: give --token or --token-file for people and tests, or --oidc-issuer, --oidc-jwks and \
-                 --oidc-subject for pods"
+                 --oidc-subject for pods, or make a token in the data directory: esc-injector server token create"
             ),
         ),
         _ => Failure::from_error(Exit::Configuration, &error),
@@ -186,7 +202,15 @@ impl Args {
                 return Err(Failure::new(Exit::Usage, "give --dev, --data DIR or --dir DIR"));
             }
         };
-        Ok(Config { storage, organizations: self.organization, tokens, issuer, tls, clock: Clock::system() })
+        Ok(Config {
+            storage,
+            organizations: self.organization,
+            tokens,
+            issuer,
+            audit: self.audit_log,
+            tls,
+            clock: Clock::system(),
+        })
     }
 }
 

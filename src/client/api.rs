@@ -51,6 +51,14 @@ pub struct Client {
     patience: Patience,
 }
 
+/// An answer of any kind. Holds the body, hence no `Debug`.
+pub struct Answered {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: Secret,
+}
+
 /// A token that ESC gave us.
 struct Kept {
     token: Secret,
@@ -108,11 +116,40 @@ impl Client {
         }
     }
 
+    /// One request to an API that is not ESC's own, of a server that speaks ESC otherwise. Not repeated; whatever is
+    /// answered is given back.
+    pub async fn ask(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&serde_json::Value>,
+        budget: &Budget,
+    ) -> Result<Answered, AccessError> {
+        let fail = |cause| AccessError { action: Action::Connect { url: self.endpoint.shown() }, cause };
+        let token = match &self.credentials {
+            Credentials::Given { token } => token.clone(),
+            _ => self.read_token("")?,
+        };
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let mut request = self.http.request(method, self.endpoint.at(path));
+        if let Some(authorization) = authorization(&token) {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let answer = whole((transport::send(request, budget.remaining()).await, 1)).map_err(fail)?;
+        Ok(Answered { status: answer.status.as_u16(), body: answer.body })
+    }
+
     /// What to show to an organization: the static token as it is now, or one that is exchanged when there is none yet.
     async fn token(&mut self, organization: &str, budget: &Budget) -> Result<Secret, AccessError> {
         let kept = self.tokens.get(organization).filter(|kept| Instant::now() < kept.until);
         if let Some(kept) = kept {
             return Ok(kept.token.clone());
+        }
+        if let Credentials::Given { token } = &self.credentials {
+            return Ok(token.clone());
         }
         let shown = self.read_token(organization)?;
         let Credentials::Exchange { token_type, .. } = &self.credentials else { return Ok(shown) };
@@ -237,6 +274,7 @@ impl Client {
                 self.tokens.remove(organization);
                 true
             }
+            Credentials::Given { .. } => false,
             // Somebody may have replaced it in this moment.
             Credentials::Static { file } => auth::read(file).is_ok_and(|now| now != *token),
         }

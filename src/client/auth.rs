@@ -34,6 +34,11 @@ pub enum Credentials {
         /// The file that holds our own token, for each organization whose token may be asked for.
         files: BTreeMap<String, PathBuf>,
     },
+    /// An access token of ESC's.
+    Given {
+        /// The token.
+        token: Secret,
+    },
     /// A file with an access token of ESC's.
     Static {
         /// The file.
@@ -47,6 +52,7 @@ impl Credentials {
         match self {
             Self::Exchange { files, .. } => files.get(organization).map(PathBuf::as_path),
             Self::Static { file } => Some(file),
+            Self::Given { .. } => None,
         }
     }
 }

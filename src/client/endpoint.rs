@@ -56,6 +56,16 @@ impl Endpoint {
         self.root.scheme() == "https"
     }
 
+    /// Any path of the server.
+    pub(super) fn at(&self, path: &str) -> Url {
+        self.join(path)
+    }
+
+    /// The address, for messages.
+    pub(super) fn shown(&self) -> String {
+        self.root.to_string()
+    }
+
     /// Where tokens are exchanged.
     pub(super) fn exchange(&self) -> Url {
         self.join("/api/oauth/token")

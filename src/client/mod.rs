@@ -14,7 +14,7 @@ mod retry;
 mod tls;
 mod transport;
 
-pub use api::{Client, Settings};
+pub use api::{Answered, Client, Settings};
 pub use auth::Credentials;
 pub use callback::{callback, reason};
 pub use diagnostic::Diagnostic;

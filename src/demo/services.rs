@@ -101,6 +101,7 @@ impl Services {
                 subject: Pattern::new("system:serviceaccount:*"),
                 audiences: Vec::new(),
             }),
+            audit: None,
             tls: Some(authority.issue(&["127.0.0.1", "localhost"])?.config),
             clock: Clock::system(),
         })?;

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt::Write,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -13,7 +13,7 @@ use ring::{
 };
 use subtle::ConstantTimeEq;
 
-use super::store::Author;
+use super::{store::Author, tokens::Token, unix_seconds};
 use crate::{esc::token_type::TokenType, secret::Secret};
 
 /// Issued tokens that are remembered; the oldest goes first. One pod start takes one, so this is more than a
@@ -26,7 +26,7 @@ pub(super) const DEV_USER: &str = "dev";
 /// The one who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Principal {
-    /// The holder of a configured token: the user `dev`, a member of every organization.
+    /// The holder of a configured token, or of an operator's: the user `dev`, a member of every organization.
     Dev,
     /// The holder of an exchanged token.
     Workload {
@@ -73,7 +73,7 @@ pub(super) enum TokenError {
 }
 
 /// The system's source of randomness fails.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no random numbers")]
 pub struct NoRandomness;
 
@@ -84,6 +84,8 @@ type Digest = [u8; 32];
 #[derive(Debug)]
 pub(super) struct Tokens {
     configured: Vec<Digest>,
+    /// Tokens of the store, with their ends.
+    kept: RwLock<HashMap<Digest, (Principal, Option<u64>)>>,
     issued: Mutex<Issued>,
 }
 
@@ -96,7 +98,22 @@ struct Issued {
 impl Tokens {
     pub(super) fn new(configured: &[Secret]) -> Self {
         let configured = configured.iter().map(|token| digest_of(token.expose())).collect();
-        Self { configured, issued: Mutex::default() }
+        Self { configured, kept: RwLock::default(), issued: Mutex::default() }
+    }
+
+    /// Accepts a token of the store from now on.
+    pub(super) fn remember(&self, token: &Token) {
+        if let Some(digest) = token.digest() {
+            let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+            kept.insert(digest, (token.principal(), token.expires));
+        }
+    }
+
+    /// Does not accept it any more.
+    pub(super) fn forget(&self, token: &Token) {
+        if let Some(digest) = token.digest() {
+            self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        }
     }
 
     /// The identity behind a token.
@@ -111,6 +128,12 @@ impl Tokens {
             return Ok(Principal::Dev);
         }
         // Looking a digest up tells nothing about the token: nobody can choose a digest.
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
+        match kept {
+            Some((_, Some(end))) if unix_seconds(now) >= end => return Err(TokenError::Expired),
+            Some((principal, _)) => return Ok(principal),
+            None => {}
+        }
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         match issued.by_digest.get(&digest) {
             Some((principal, expires)) if now < *expires => Ok(principal.clone()),
@@ -141,7 +164,7 @@ impl Tokens {
     }
 }
 
-fn digest_of(token: &[u8]) -> Digest {
+pub(super) fn digest_of(token: &[u8]) -> Digest {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, token).as_ref());
     out

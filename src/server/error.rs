@@ -95,6 +95,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Retracted { .. } => StatusCode::NOT_FOUND,
             StoreError::Exists(_) | StoreError::Changed(_) | StoreError::Protected(_) => StatusCode::CONFLICT,
             StoreError::ReadOnly => StatusCode::FORBIDDEN,
+            StoreError::TooManyTokens => StatusCode::BAD_REQUEST,
             StoreError::Rule(rule) => match rule {
                 Rule::NoTag(_) => StatusCode::NOT_FOUND,
                 Rule::TagExists(_) | Rule::TagChanged(_) => StatusCode::CONFLICT,

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router, middleware::AddExtension};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
@@ -15,6 +15,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
+use tower::Layer;
+
+use super::audit::Peer;
 
 /// Connections at once; more wait in the kernel's queue. Agents keep theirs for two requests.
 const MAX_CONNECTIONS: usize = 512;
@@ -34,6 +37,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// After a failed accept: when file descriptors run out, trying again at once would only burn CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The router, with the other side's address for each request.
+type Service = AddExtension<Router, Peer>;
 
 /// Serves until `shutdown` completes.
 pub(super) async fn serve(
@@ -55,18 +61,20 @@ pub(super) async fn serve(
             () = &mut shutdown => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
+        let (tls, watcher) = (tls.clone(), graceful.watcher());
+        // Around the whole router: a layer on it would be built anew for every route of every connection.
+        let service = Extension(Peer(peer)).layer(router.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            connection(stream, tls, router, watcher).await;
+            connection(stream, tls, service, watcher).await;
         });
     }
     drop(listener);
@@ -75,25 +83,25 @@ pub(super) async fn serve(
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, watcher: Watcher) {
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, service: Service, watcher: Watcher) {
     // Answers are small: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => http(stream, router, watcher).await,
+        None => http(stream, service, watcher).await,
         Some(tls) => match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, router, watcher).await,
+            Ok(Ok(stream)) => http(stream, service, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         },
     }
 }
 
-async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, router: Router, watcher: Watcher) {
+async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, service: Service, watcher: Watcher) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     match timeout(CONNECTION_LIFETIME, watcher.watch(connection)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection ended early"),

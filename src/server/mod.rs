@@ -8,7 +8,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::{esc::reference::check_organization, secret::Secret};
 
 mod access;
+pub mod audit;
 mod error;
 mod evaluation;
 mod exprs;
@@ -30,12 +31,13 @@ mod routes;
 mod sessions;
 mod storage;
 mod store;
+pub mod tokens;
 mod vault;
 mod wire;
 
 pub use access::{NoRandomness, new_token};
 use error::ApiError;
-pub use storage::{Storage, StorageError};
+pub use storage::{Storage, StorageError, audit_log};
 pub use vault::KeyError;
 
 /// Evaluations that run at once. Each may use a processor and some 100 MiB for a hostile document; others wait.
@@ -52,6 +54,8 @@ pub struct Config {
     pub tokens: Vec<Secret>,
     /// Whose identity tokens are exchanged for access tokens.
     pub issuer: Option<identity::Issuer>,
+    /// The file for the audit log; the one in the data directory when there is one and none is given.
+    pub audit: Option<PathBuf>,
     /// Serves TLS when given.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where the time comes from.
@@ -109,6 +113,9 @@ pub enum ConfigError {
     /// The key of what is kept.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] audit::AuditError),
     /// The system has none.
     #[error("the system gives no random numbers")]
     NoRandomness,
@@ -131,6 +138,7 @@ struct App {
     vault: vault::Vault,
     policy: policy::Policy,
     tokens: access::Tokens,
+    audit: Option<audit::Audit>,
     issuer: Option<Arc<identity::Issuer>>,
     sessions: sessions::Sessions,
     evaluations: Arc<Semaphore>,
@@ -170,20 +178,25 @@ impl App {
 impl Server {
     /// Checks the configuration and opens what is kept. Blocks.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        if config.tokens.is_empty() && config.issuer.is_none() {
-            return Err(ConfigError::NobodyCanSignIn);
-        }
         for name in &config.organizations {
             check_organization(name)
                 .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
         }
-        let storage::Opened { store, vault, policy } =
+        let storage::Opened { store, vault, policy, audit } =
             storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
+        let kept = store.tokens().map_err(|error| storage::broken(Path::new("the store"), &error))?;
+        if config.tokens.is_empty() && config.issuer.is_none() && kept.is_empty() {
+            return Err(ConfigError::NobodyCanSignIn);
+        }
+        let tokens = access::Tokens::new(&config.tokens);
+        kept.iter().for_each(|token| tokens.remember(token));
+        let audit = config.audit.or(audit).map(|path| audit::Audit::open(&path)).transpose()?;
         let app = App {
             store,
             vault,
             policy,
-            tokens: access::Tokens::new(&config.tokens),
+            tokens,
+            audit,
             issuer: config.issuer.map(Arc::new),
             sessions: sessions::Sessions::default(),
             evaluations: Arc::new(Semaphore::new(MAX_EVALUATIONS)),
@@ -198,7 +211,76 @@ impl Server {
     }
 }
 
+/// The access tokens of a data directory that no server has open.
+#[derive(Debug)]
+pub struct KeptTokens(Box<dyn store::Store>);
+
+impl KeptTokens {
+    /// Opens a data directory, or makes it. Blocks.
+    pub fn open(directory: PathBuf, key: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let storage = Storage::Data { directory, key, import: None };
+        let now = unix_seconds(SystemTime::now());
+        storage::open(storage, Vec::new(), now).map(|opened| Self(opened.store))
+    }
+
+    /// All of them.
+    pub fn list(&self) -> Result<Vec<tokens::Token>, KeptTokensError> {
+        Ok(self.0.tokens()?)
+    }
+
+    /// Makes one: its id, and the token itself.
+    pub fn create(
+        &self,
+        name: String,
+        holder: tokens::Holder,
+        lifetime: Option<Duration>,
+    ) -> Result<(String, Secret), KeptTokensError> {
+        let now = unix_seconds(SystemTime::now());
+        let expires = lifetime.map(|lifetime| now.saturating_add(lifetime.as_secs()));
+        let creator = store::Author { login: access::DEV_USER.to_owned(), name: access::DEV_USER.to_owned() };
+        let (kept, token) = tokens::Token::new(name, holder, expires, creator, now)?;
+        self.0.add_token(&kept)?;
+        Ok((kept.id, token))
+    }
+
+    /// Takes one away; tells whether it was there.
+    pub fn revoke(&self, id: &str) -> Result<bool, KeptTokensError> {
+        Ok(self.0.remove_token(id)?.is_some())
+    }
+}
+
+/// Why tokens can't be managed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct KeptTokensError(#[from] KeptTokensErrorKind);
+
+#[derive(Debug, thiserror::Error)]
+enum KeptTokensErrorKind {
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    #[error(transparent)]
+    Refused(#[from] tokens::TokenRefusal),
+}
+
+impl From<store::StoreError> for KeptTokensError {
+    fn from(error: store::StoreError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<tokens::TokenRefusal> for KeptTokensError {
+    fn from(error: tokens::TokenRefusal) -> Self {
+        Self(error.into())
+    }
+}
+
 /// Seconds since the epoch, as identity tokens count; 0 before it.
 fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+/// A time as the API writes it (RFC 3339), from seconds since the epoch.
+fn rfc3339(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }

@@ -93,6 +93,13 @@ pub(super) struct Opened {
     pub(super) store: Box<dyn Store>,
     pub(super) vault: Vault,
     pub(super) policy: Policy,
+    /// Where the audit log of the data directory is.
+    pub(super) audit: Option<PathBuf>,
+}
+
+/// The audit log in a data directory.
+pub fn audit_log(data: &Path) -> PathBuf {
+    data.join("audit.jsonl")
 }
 
 /// Opens it.
@@ -103,12 +110,13 @@ pub(super) fn open(storage: Storage, organizations: Vec<String>, now: u64) -> Re
             // Nothing is kept: this only hides the secrets of a definition from those who may read but not open it.
             vault: Vault::ephemeral()?,
             policy: Policy::Files,
+            audit: None,
         }),
         Storage::Memory { import } => {
             let database = Database::in_memory().map_err(|error| broken(Path::new("memory"), &error))?;
             let vault = Vault::ephemeral()?;
             fill(&database, &vault, organizations, import.as_deref(), now)?;
-            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database })
+            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit: None })
         }
         Storage::Data { directory, key, import } => {
             let unusable = |source| StorageError::Directory { path: directory.clone(), source };
@@ -120,7 +128,8 @@ pub(super) fn open(storage: Storage, organizations: Vec<String>, now: u64) -> Re
             let key = key.unwrap_or_else(|| directory.join("key"));
             let vault = unlock(&database, &path, &key)?;
             fill(&database, &vault, organizations, import.as_deref(), now)?;
-            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database })
+            let audit = Some(audit_log(&directory));
+            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit })
         }
     }
 }
@@ -154,7 +163,7 @@ fn unlock(database: &Database, data: &Path, key: &Path) -> Result<Vault, ConfigE
     }
 }
 
-fn broken(path: &Path, error: &StoreError) -> ConfigError {
+pub(super) fn broken(path: &Path, error: &StoreError) -> ConfigError {
     use std::error::Error;
     let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     StorageError::Database { path: path.to_owned(), reason }.into()

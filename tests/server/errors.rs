@@ -231,6 +231,7 @@ fn a_server_that_nobody_can_use_does_not_start() {
         organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
         tokens: tokens.iter().map(|&token| Secret::from(token)).collect(),
         issuer: None,
+        audit: None,
         tls: None,
         clock: Clock::system(),
     };

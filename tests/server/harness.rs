@@ -93,6 +93,7 @@ impl TestServer {
             organizations: Vec::new(),
             tokens: vec![Secret::from(TOKEN)],
             issuer: None,
+            audit: None,
             tls: None,
             clock: Clock::new(move || {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(reading.load(Ordering::SeqCst))

@@ -20,3 +20,4 @@ mod issuer;
 mod opening;
 mod process;
 mod store;
+mod tokens;

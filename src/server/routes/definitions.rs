@@ -46,6 +46,7 @@ async fn sealed(app: Arc<App>, entered: Entered, version: Version) -> Result<Res
     entered.require(&app, Right::Read)?;
     app.evaluating(move |app| {
         let definition = app.store.definition(&entered.environment, &version)?;
+        entered.noted.revision(definition.revision.number);
         let id = definition.environment.id;
         let text = definition.text.expose_str().ok_or_else(not_text)?;
         // Files hold secrets in the clear.
@@ -75,6 +76,7 @@ async fn in_the_clear(app: Arc<App>, entered: Entered, version: Version) -> Resu
     entered.require(&app, Right::Open)?;
     app.evaluating(move |app| {
         let definition = app.store.definition(&entered.environment, &version)?;
+        entered.noted.revision(definition.revision.number);
         let id = definition.environment.id;
         let text = definition.text.expose_str().ok_or_else(not_text)?;
         let text = app.opened(text, &mut |found| found == id).map_err(|error| unreadable(&error))?;
@@ -127,7 +129,7 @@ pub(super) async fn update(
     let expected = expected(request.headers());
     let text = body::definition(request).await?;
     app.evaluating(move |app| {
-        let Entered { principal, environment: name } = entered;
+        let Entered { principal, environment: name, noted } = entered;
         let before = app.store.environment(&name)?;
         // Tells so before it complains about the text; the store looks again when it writes.
         if expected.as_ref().is_some_and(|expected| *expected != before.etag) {
@@ -141,6 +143,7 @@ pub(super) async fn update(
             app.vault.seal(before.id, text_now, &mut may_open).map_err(|error| unreadable(&error))?;
         let (by, now) = (principal.author(), app.now());
         let after = app.store.update(&name, expected.as_deref(), &Secret::from(sealed), &by, now)?;
+        noted.revision(after.latest);
         let warnings: Vec<_> = warnings.iter().map(DiagnosticWire).collect();
         let mut response = if warnings.is_empty() {
             answer(&json!({}))

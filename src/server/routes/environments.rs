@@ -48,7 +48,7 @@ pub(super) async fn list_all(
 /// `GET /api/esc/environments/{organization}`.
 pub(super) async fn list(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, .. }: Member,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let after = after(query.as_deref())?;
@@ -151,7 +151,7 @@ struct Create {
 /// `POST /api/esc/environments/{organization}`.
 pub(super) async fn create(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, noted }: Member,
     request: Request,
 ) -> Result<Response, ApiError> {
     if !app.policy.may_create(&principal) {
@@ -159,6 +159,7 @@ pub(super) async fn create(
     }
     let Create { project, name } = body::json(request).await?;
     let name = new_name(&organization, project.as_deref().unwrap_or(DEFAULT_PROJECT), &name)?;
+    noted.environment(&name);
     app.blocking(move |app| {
         let (id, owner, now) = (new_id()?, principal.author(), app.now());
         let revision = Revision { number: 1, created: now, creator: owner.clone(), retracted: None };
@@ -208,7 +209,7 @@ pub(super) async fn clone(
         return Err(ApiError::new(StatusCode::FORBIDDEN, "the access token may not create environments"));
     }
     let clone: Clone = body::json(request).await?;
-    let Entered { principal, environment: source } = entered;
+    let Entered { principal, environment: source, .. } = entered;
     let project = clone.project.as_deref().filter(|project| !project.is_empty()).unwrap_or(source.project());
     let name = new_name(source.organization(), project, &clone.name)?;
     app.evaluating(move |app| {
@@ -295,7 +296,7 @@ pub(super) async fn delete(State(app): AppState, entered: Entered) -> Result<Res
 /// `GET /api/esc/environments/{organization}/restore`: what can be brought back.
 pub(super) async fn deleted(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, .. }: Member,
 ) -> Result<Response, ApiError> {
     app.blocking(move |app| {
         existing(app, &organization)?;
@@ -320,12 +321,13 @@ struct Restore {
 /// `PUT /api/esc/environments/{organization}/restore`.
 pub(super) async fn restore(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, noted }: Member,
     request: Request,
 ) -> Result<Response, ApiError> {
     let Restore { project, name } = body::json(request).await?;
     let environment = new_name(&organization, project.as_deref().unwrap_or(DEFAULT_PROJECT), &name)?;
-    let entered = Entered { principal, environment };
+    noted.environment(&environment);
+    let entered = Entered { principal, environment, noted };
     entered.require(&app, Right::Admin)?;
     app.blocking(move |app| {
         app.store.restore(&entered.environment)?;

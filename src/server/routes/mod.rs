@@ -10,7 +10,7 @@ use axum::{
     extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use http::{Method, StatusCode, header, request::Parts};
 use serde::Serialize;
@@ -19,9 +19,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     App,
     access::Principal,
+    audit::{self, Entry, Peer},
     error::{ApiError, json_response},
     names::{EnvironmentName, Version},
     policy::Right,
+    rfc3339 as time,
     store::StoreError,
 };
 use crate::{esc::reference::check_organization, lang::MAX_DOCUMENT};
@@ -35,6 +37,7 @@ mod referrers;
 mod revisions;
 mod tags;
 mod token;
+mod tokens;
 mod user;
 
 /// Largest body that is no definition: a form with a token in it, or a few names.
@@ -60,6 +63,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/user/organizations/default", get(user::default_organization))
         .route("/api/oauth/token", post(token::exchange))
         .route("/api/esc/environments", get(environments::list_all))
+        .route("/api/esc-injector/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/esc-injector/tokens/{id}", delete(tokens::revoke))
         .merge(of_organizations())
         .merge(of_environments())
         .merge(of_revisions())
@@ -71,7 +76,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
             tracing::error!("a request panicked");
             ApiError::internal().into_response()
         }))
-        .layer(middleware::from_fn(observe))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe))
         .with_state(app)
 }
 
@@ -124,17 +129,51 @@ fn of_revisions() -> Router<Arc<App>> {
         .route(&path("/{version}/tags"), get(revisions::tags))
 }
 
-/// The environment that a request turned out to be about, for its log line.
-#[derive(Clone, Default)]
-struct Subject(Arc<OnceLock<EnvironmentName>>);
+/// What a request turned out to be about, for its line in the logs.
+#[derive(Debug, Clone, Default)]
+struct Noted(Arc<Notes>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    principal: OnceLock<Principal>,
+    organization: OnceLock<String>,
+    environment: OnceLock<EnvironmentName>,
+    revision: OnceLock<u64>,
+}
+
+impl Noted {
+    /// Whose token was shown, or would be given.
+    fn principal(&self, principal: &Principal) {
+        // The first one counts: there is one in a request.
+        let _ = self.0.principal.set(principal.clone());
+    }
+
+    fn organization(&self, name: &str) {
+        let _ = self.0.organization.set(name.to_owned());
+    }
+
+    fn environment(&self, name: &EnvironmentName) {
+        let _ = self.0.environment.set(name.clone());
+    }
+
+    /// The revision that is read, or was made.
+    fn revision(&self, number: u64) {
+        let _ = self.0.revision.set(number);
+    }
+}
+
+fn noted(parts: &Parts) -> Noted {
+    parts.extensions.get::<Noted>().cloned().unwrap_or_default()
+}
 
 /// Limits a request and logs it: never its query, its body, or what its path holds beside the checked names.
-async fn observe(mut request: Request, next: Next) -> Response {
+async fn observe(State(app): AppState, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let subject = Subject::default();
-    request.extensions_mut().insert(subject.clone());
+    let peer = request.extensions().get::<Peer>().copied();
+    let noted = Noted::default();
+    request.extensions_mut().insert(noted.clone());
     let limit = limit(&method, route.as_deref());
     let response = if announces_more(&request, limit) {
         too_large(limit).into_response()
@@ -143,15 +182,58 @@ async fn observe(mut request: Request, next: Next) -> Response {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the request took too long").into_response()
         })
     };
+    let action = route.as_deref().and_then(|route| audit::action(&method, route));
+    let response = match action {
+        Some(action) if app.audit.is_some() => record(&app, action, &noted, peer, response).await,
+        _ => response,
+    };
     tracing::info!(
         %method,
         route = route.as_deref().unwrap_or("none"),
-        environment = subject.0.get().map(tracing::field::display),
+        environment = noted.0.environment.get().map(tracing::field::display),
         status = response.status().as_u16(),
         duration_ms = start.elapsed().as_millis(),
         "answered"
     );
     response
+}
+
+/// Writes the line of the audit log. What can't be recorded is not answered.
+async fn record(
+    app: &Arc<App>,
+    action: &'static str,
+    noted: &Noted,
+    peer: Option<Peer>,
+    response: Response,
+) -> Response {
+    let status = response.status().as_u16();
+    let notes = &noted.0;
+    let author = notes.principal.get().map(Principal::author);
+    let entry = Entry {
+        time: time(app.now()),
+        action: action.to_owned(),
+        actor: author.as_ref().map(|author| author.login.clone()),
+        subject: author.as_ref().map(|author| author.name.clone()),
+        target: match (notes.environment.get(), notes.organization.get()) {
+            (Some(environment), _) => Some(environment.to_string()),
+            (None, organization) => organization.cloned(),
+        },
+        revision: notes.revision.get().copied(),
+        status,
+        outcome: audit::Outcome::of(status),
+        from: peer.map(|Peer(address)| address.ip().to_string()),
+    };
+    let recorded = app.blocking(move |app| match &app.audit {
+        Some(audit) => audit.record(&entry).map_err(|error| {
+            tracing::error!(%error, "the audit log can't be written");
+            ApiError::internal()
+        }),
+        None => Ok(()),
+    });
+    match recorded.await {
+        Ok(()) => response,
+        Err(error) => error.into_response(),
+    }
 }
 
 /// What may come to a path.
@@ -183,7 +265,11 @@ impl FromRequestParts<Arc<App>> for Principal {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"token "))
             .map(|(_, token)| token.trim_ascii());
         match token {
-            Some(token) => Ok(app.tokens.authenticate(token, app.clock.now())?),
+            Some(token) => {
+                let principal = app.tokens.authenticate(token, app.clock.now())?;
+                noted(parts).principal(&principal);
+                Ok(principal)
+            }
             None => Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "expected the header `Authorization: token ACCESS_TOKEN`",
@@ -212,6 +298,7 @@ fn cover(principal: &Principal, organization: &str) -> Result<(), ApiError> {
 struct Member {
     principal: Principal,
     organization: String,
+    noted: Noted,
 }
 
 impl FromRequestParts<Arc<App>> for Member {
@@ -223,6 +310,8 @@ impl FromRequestParts<Arc<App>> for Member {
         let organization = param(&params, "organization").to_owned();
         check_organization(&organization)
             .map_err(|_| ApiError::not_found("there is no organization with such a name"))?;
+        let noted = noted(parts);
+        noted.organization(&organization);
         cover(&principal, &organization)?;
         let (store, name) = (Arc::clone(app), organization.clone());
         store
@@ -231,7 +320,7 @@ impl FromRequestParts<Arc<App>> for Member {
                 false => Err(StoreError::NoOrganization(name).into()),
             })
             .await?;
-        Ok(Self { principal, organization })
+        Ok(Self { principal, organization, noted })
     }
 }
 
@@ -239,6 +328,7 @@ impl FromRequestParts<Arc<App>> for Member {
 struct Entered {
     principal: Principal,
     environment: EnvironmentName,
+    noted: Noted,
 }
 
 impl Entered {
@@ -264,12 +354,10 @@ impl FromRequestParts<Arc<App>> for Entered {
         let name = |part| param(&params, part);
         let environment = EnvironmentName::new(name("organization"), name("project"), name("environment"))
             .ok_or_else(|| ApiError::not_found("there is no environment with such a name"))?;
-        if let Some(subject) = parts.extensions.get::<Subject>() {
-            // Set once: there is one environment in a path.
-            let _ = subject.0.set(environment.clone());
-        }
+        let noted = noted(parts);
+        noted.environment(&environment);
         cover(&principal, environment.organization())?;
-        Ok(Self { principal, environment })
+        Ok(Self { principal, environment, noted })
     }
 }
 
@@ -313,10 +401,4 @@ fn count(query: Option<&str>) -> Result<usize, ApiError> {
         Some(Ok(count)) => Ok(MAX_COUNT.min(count)),
         Some(Err(_)) => Err(ApiError::bad_request("query parameter `count` must be a number")),
     }
-}
-
-/// A time as the API writes it (RFC 3339), from seconds since the epoch.
-fn time(seconds: u64) -> String {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }

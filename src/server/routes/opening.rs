@@ -67,12 +67,13 @@ async fn open_at(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Open)?;
-    let Entered { principal, environment } = entered;
+    let Entered { principal, environment, noted } = entered;
     let lifetime = lifetime(query.as_deref())?;
     let (asking, name) = (principal.clone(), environment.clone());
     let outcome = app
         .evaluating(move |app| {
             let definition = app.store.definition(&name, &version)?;
+            noted.revision(definition.revision.number);
             if definition.text.expose_str().is_none() {
                 return Err(ApiError::bad_request(format!("the definition of `{name}` is no UTF-8 text")));
             }
@@ -91,7 +92,7 @@ async fn open_at(
 /// `POST …/yaml/open`: a definition that is not kept.
 pub(super) async fn open_anonymous(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, .. }: Member,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -126,7 +127,7 @@ fn opened(id: &str, diagnostics: &[crate::lang::diagnostic::Diagnostic]) -> Resu
 /// `POST …/yaml/check`: what a definition that is not kept would mean.
 pub(super) async fn check_anonymous(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, .. }: Member,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -168,9 +169,10 @@ async fn check_at(
     show: bool,
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Open)?;
-    let Entered { principal, environment } = entered;
+    let Entered { principal, environment, noted } = entered;
     app.evaluating(move |app| {
         let definition = app.store.definition(&environment, &version)?;
+        noted.revision(definition.revision.number);
         let outcome = app.evaluate(&principal, &environment, &definition);
         let text = definition.text.expose_str().unwrap_or_default();
         checked(&outcome, &environment.local(), text, show)
@@ -204,7 +206,7 @@ pub(super) async fn read(
     query: RawQuery,
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Open)?;
-    let Entered { principal, environment } = entered;
+    let Entered { principal, environment, .. } = entered;
     let value = app.sessions.read(
         param(&params, "session"),
         &principal,
@@ -217,7 +219,7 @@ pub(super) async fn read(
 /// `GET …/yaml/open/{session}`.
 pub(super) async fn read_anonymous(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, .. }: Member,
     params: RawPathParams,
     query: RawQuery,
 ) -> Result<Response, ApiError> {

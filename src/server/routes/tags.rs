@@ -166,7 +166,7 @@ pub(super) async fn delete(
 /// `GET /api/esc/environments/{organization}/tags`: every name with the values it has.
 pub(super) async fn of_organization(
     State(app): AppState,
-    Member { principal, organization }: Member,
+    Member { principal, organization, .. }: Member,
 ) -> Result<Response, ApiError> {
     app.blocking(move |app| {
         let mut all: std::collections::BTreeMap<String, std::collections::BTreeSet<String>> =

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     response::Response,
 };
 use http::{StatusCode, header};
@@ -17,9 +17,12 @@ use super::{
         identity::organization_of,
         store::StoreError,
     },
-    AppState, MAX_BODY, form, too_large,
+    AppState, MAX_BODY, Noted, form, too_large,
 };
-use crate::{esc::token_type::TokenType, secret::Secret};
+use crate::{
+    esc::{reference::check_organization, token_type::TokenType},
+    secret::Secret,
+};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const SUBJECT_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -42,12 +45,19 @@ struct Exchange {
 }
 
 /// Exchanges a token.
-pub(super) async fn exchange(State(app): AppState, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn exchange(
+    State(app): AppState,
+    Extension(noted): Extension<Noted>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let Some(issuer) = app.issuer.clone() else {
         return Err(ApiError::bad_request("this server exchanges no tokens: it has no `--oidc-issuer`"));
     };
     let Exchange { organization, token_type, admin, subject_token, lifetime } =
         Exchange::read(request).await?;
+    if check_organization(&organization).is_ok() {
+        noted.organization(&organization);
+    }
     let (name, now) = (organization.clone(), app.clock.now());
     let subject = app
         .blocking(move |app| {
@@ -59,6 +69,7 @@ pub(super) async fn exchange(State(app): AppState, request: Request) -> Result<R
         })
         .await?;
     let principal = Principal::Workload { organization, subject, token_type: token_type.clone(), admin };
+    noted.principal(&principal);
     let token = app.tokens.issue(principal, lifetime, now)?;
     let body = json!({
         "access_token": token.expose_str(),

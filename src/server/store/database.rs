@@ -6,19 +6,25 @@
 use std::{path::Path, sync::Arc};
 
 use redb::{
-    Builder, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
-    backends::InMemoryBackend,
+    Builder, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction, backends::InMemoryBackend,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    super::names::{EnvironmentName, Version},
+    super::{
+        names::{EnvironmentName, Version},
+        tokens::Token,
+    },
     Author, Definition, Environment, New, Page, Retraction, Revision, Rule, Store, StoreError,
 };
 use crate::secret::Secret;
 
 /// Pages that are kept in memory, in bytes. Definitions are a few KiB each.
 const CACHE: usize = 16 << 20;
+
+/// Tokens that are kept. All of them are in memory, too.
+const MAX_TOKENS: u64 = 100_000;
 
 /// What the tables mean. Raised when that changes.
 const FORMAT: u64 = 1;
@@ -30,6 +36,7 @@ const ENVIRONMENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("env
 /// By full name and the environment's id: a name may be used and deleted again and again.
 const DELETED: TableDefinition<'_, (&str, u128), &[u8]> = TableDefinition::new("deleted");
 const REVISIONS: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("revisions");
+const TOKENS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tokens");
 const DEFINITIONS: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("definitions");
 
 /// A database of environments.
@@ -91,6 +98,7 @@ impl Database {
             tables.open_table(DELETED).map_err(failed)?;
             tables.open_table(REVISIONS).map_err(failed)?;
             tables.open_table(DEFINITIONS).map_err(failed)?;
+            tables.open_table(TOKENS).map_err(failed)?;
             Ok(())
         })?;
         Ok(this)
@@ -421,6 +429,31 @@ impl Store for Database {
             environment.deleted = None;
             environments.insert(key.as_str(), encode(&environment)?.as_slice()).map_err(failed)?;
             Ok(())
+        })
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        let tokens = self.read()?.open_table(TOKENS).map_err(failed)?;
+        let all = tokens.iter().map_err(failed)?;
+        all.map(|entry| decode(entry.map_err(failed)?.1.value())).collect()
+    }
+
+    fn add_token(&self, token: &Token) -> Result<(), StoreError> {
+        self.write(|tables| {
+            let mut tokens = tables.open_table(TOKENS).map_err(failed)?;
+            if tokens.len().map_err(failed)? >= MAX_TOKENS {
+                return Err(StoreError::TooManyTokens);
+            }
+            tokens.insert(token.id.as_str(), encode(token)?.as_slice()).map_err(failed)?;
+            Ok(())
+        })
+    }
+
+    fn remove_token(&self, id: &str) -> Result<Option<Token>, StoreError> {
+        self.write(|tables| {
+            let mut tokens = tables.open_table(TOKENS).map_err(failed)?;
+            let removed = tokens.remove(id).map_err(failed)?;
+            removed.map(|record| decode(record.value())).transpose()
         })
     }
 }

@@ -16,6 +16,7 @@ use super::{
     super::{
         ConfigError,
         names::{EnvironmentName, Version},
+        tokens::Token,
         unix_seconds,
     },
     Author, Definition, Environment, EnvironmentId, New, Page, Retraction, Revision, Rule, Store, StoreError,
@@ -257,6 +258,18 @@ impl Store for Files {
 
     fn restore(&self, _: &EnvironmentName) -> Result<(), StoreError> {
         Err(StoreError::ReadOnly)
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn add_token(&self, _: &Token) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn remove_token(&self, _: &str) -> Result<Option<Token>, StoreError> {
+        Ok(None)
     }
 }
 

@@ -5,7 +5,10 @@
 
 use std::{fmt, io, sync::Arc};
 
-use super::names::{EnvironmentName, Version};
+use super::{
+    names::{EnvironmentName, Version},
+    tokens::Token,
+};
 use crate::secret::Secret;
 
 mod database;
@@ -110,6 +113,15 @@ pub(super) trait Store: fmt::Debug + Send + Sync {
 
     /// Brings back the environment of this name that was taken away last.
     fn restore(&self, name: &EnvironmentName) -> Result<(), StoreError>;
+
+    /// The access tokens that are kept, in no particular order.
+    fn tokens(&self) -> Result<Vec<Token>, StoreError>;
+
+    /// Keeps an access token.
+    fn add_token(&self, token: &Token) -> Result<(), StoreError>;
+
+    /// Takes a token away, and gives it if it was there.
+    fn remove_token(&self, id: &str) -> Result<Option<Token>, StoreError>;
 }
 
 /// Why a store can't do what it should.
@@ -131,6 +143,8 @@ pub(super) enum StoreError {
     Protected(EnvironmentName),
     #[error("this server reads files and changes nothing: start it with --data DIR or --dev")]
     ReadOnly,
+    #[error("there are as many access tokens as can be kept: revoke some")]
+    TooManyTokens,
     #[error(transparent)]
     Rule(#[from] Rule),
     #[error("the definition of `{environment}` can't be read")]

@@ -1,0 +1,185 @@
+//! The audit log: one JSON line for every request that got as far as an environment, a token or an exchange.
+//!
+//! Who, what, on what, which revision, from where, and how it ended. Never a value, a token, a session or a body.
+//! Append-only; a line is in the file before the answer is on its way, and an answer that can't be recorded is not
+//! given.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// One line. Times are RFC 3339, to the second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When the request was answered.
+    pub time: String,
+    /// What was asked for, such as `environment.open`.
+    pub action: String,
+    /// Who asked: a login, or an organization. Absent when nobody signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Who the identity token or the access token says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// `organization/project/environment`, or the organization alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The revision that was read or made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The answer's status.
+    pub status: u16,
+    /// `allowed`, `denied` (401, 403, 404) or `failed`.
+    pub outcome: Outcome,
+    /// The client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It did what it should.
+    Allowed,
+    /// The asker may not, or must not know.
+    Denied,
+    /// Something else was wrong.
+    Failed,
+}
+
+impl Outcome {
+    /// What a status means.
+    pub(super) fn of(status: u16) -> Self {
+        match status {
+            200..300 => Self::Allowed,
+            401 | 403 | 404 => Self::Denied,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// The address of a connection's other side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// The file.
+#[derive(Debug)]
+pub(super) struct Audit(Mutex<File>);
+
+/// The audit log can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("can't write the audit log {}", path.display())]
+pub struct AuditError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Audit {
+    /// Opens the file, or makes it.
+    pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        file.map(|file| Self(Mutex::new(file))).map_err(|source| AuditError { path: path.to_owned(), source })
+    }
+
+    /// Adds a line.
+    pub(super) fn record(&self, entry: &Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        // One write, so that a crash leaves a line or none.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+    }
+}
+
+/// What a request is called. None for what tells nothing about an environment: who somebody is.
+pub(super) fn action(method: &http::Method, route: &str) -> Option<&'static str> {
+    const ENVIRONMENT: &str = "/api/esc/environments/{organization}/{project}/{environment}";
+    const ORGANIZATION: &str = "/api/esc/environments/{organization}";
+    let changes = !matches!(method.as_str(), "GET" | "HEAD");
+    let delete = method == http::Method::DELETE;
+    if let Some(rest) = route.strip_prefix(ENVIRONMENT) {
+        let rest = rest.strip_prefix("/versions/{version}").unwrap_or(rest);
+        return Some(match rest {
+            "" if delete => "environment.delete",
+            "" if changes => "environment.update",
+            "" => "environment.read",
+            "/decrypt" => "environment.decrypt",
+            "/open" => "environment.open",
+            "/open/{session}" | "/open//{session}" => "session.read",
+            "/check" => "environment.check",
+            "/clone" => "environment.clone",
+            "/rotate" => "environment.rotate",
+            "/retract" => "revision.retract",
+            "/settings" if changes => "settings.change",
+            "/versions/tags" | "/versions/tags/{tag}" if changes => "revision.tag",
+            "/tags" | "/tags/{tag}" if changes => "environment.tag",
+            _ => "environment.inspect",
+        });
+    }
+    if let Some(rest) = route.strip_prefix(ORGANIZATION) {
+        return Some(match rest {
+            "" if changes => "environment.create",
+            "/restore" if changes => "environment.restore",
+            "/yaml/open" => "definition.open",
+            "/yaml/check" => "definition.check",
+            "/yaml/open/{session}" | "/yaml/open//{session}" => "session.read",
+            _ => "environment.list",
+        });
+    }
+    match route {
+        "/api/oauth/token" => Some("token.exchange"),
+        "/api/esc/environments" => Some("environment.list"),
+        "/api/esc-injector/tokens" if changes => Some("token.create"),
+        "/api/esc-injector/tokens/{id}" => Some("token.revoke"),
+        "/api/esc-injector/tokens" => Some("token.list"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::{Outcome, action};
+
+    #[test]
+    fn requests_have_names() {
+        let environment = "/api/esc/environments/{organization}/{project}/{environment}";
+        for (method, rest, expected) in [
+            (Method::GET, "", "environment.read"),
+            (Method::PATCH, "", "environment.update"),
+            (Method::DELETE, "", "environment.delete"),
+            (Method::GET, "/versions/{version}/decrypt", "environment.decrypt"),
+            (Method::POST, "/versions/{version}/open", "environment.open"),
+            (Method::GET, "/open//{session}", "session.read"),
+            (Method::GET, "/versions", "environment.inspect"),
+            (Method::GET, "/versions/tags", "environment.inspect"),
+            (Method::POST, "/versions/tags", "revision.tag"),
+            (Method::DELETE, "/tags/{tag}", "environment.tag"),
+        ] {
+            assert_eq!(action(&method, &format!("{environment}{rest}")), Some(expected), "{method} {rest}");
+        }
+        assert_eq!(action(&Method::POST, "/api/oauth/token"), Some("token.exchange"));
+        assert_eq!(action(&Method::GET, "/api/user"), None);
+        assert_eq!(
+            [200, 204, 401, 404, 409, 500].map(Outcome::of),
+            [
+                Outcome::Allowed,
+                Outcome::Allowed,
+                Outcome::Denied,
+                Outcome::Denied,
+                Outcome::Failed,
+                Outcome::Failed
+            ]
+        );
+    }
+}

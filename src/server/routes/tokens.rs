@@ -1,0 +1,100 @@
+//! Access tokens that are kept, for operators: an API of our own, which ESC has elsewhere.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{RawPathParams, Request, State},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    super::{
+        access::Principal,
+        error::ApiError,
+        tokens::{Holder, Token, TokenRefusal},
+    },
+    AppState, answer, body, param,
+};
+
+/// Longest life of a token that ends: ten years.
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Only who may do everything may say who may do something.
+fn require_operator(principal: &Principal) -> Result<(), ApiError> {
+    match principal {
+        Principal::Dev => Ok(()),
+        Principal::Workload { .. } => {
+            Err(ApiError::new(StatusCode::FORBIDDEN, "only an operator's token manages tokens"))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Create {
+    name: String,
+    holder: Holder,
+    /// Seconds.
+    lifetime: Option<u64>,
+}
+
+/// `POST /api/esc-injector/tokens`.
+pub(super) async fn create(
+    State(app): AppState,
+    principal: Principal,
+    request: Request,
+) -> Result<Response, ApiError> {
+    require_operator(&principal)?;
+    let Create { name, holder, lifetime } = body::json(request).await?;
+    if lifetime.is_some_and(|seconds| seconds == 0 || seconds > MAX_LIFETIME.as_secs()) {
+        return Err(ApiError::bad_request("`lifetime` must be seconds above 0 and at most ten years"));
+    }
+    app.blocking(move |app| {
+        let now = app.now();
+        let expires = lifetime.map(|seconds| now.saturating_add(seconds));
+        let (kept, token) = Token::new(name, holder, expires, principal.author(), now)?;
+        app.store.add_token(&kept)?;
+        app.tokens.remember(&kept);
+        answer(&json!({ "id": kept.id, "token": token.expose_str() }))
+    })
+    .await
+}
+
+/// `GET /api/esc-injector/tokens`.
+pub(super) async fn list(State(app): AppState, principal: Principal) -> Result<Response, ApiError> {
+    require_operator(&principal)?;
+    app.blocking(|app| {
+        let tokens: Vec<_> = app.store.tokens()?.iter().map(Token::described).collect();
+        answer(&json!({ "tokens": tokens }))
+    })
+    .await
+}
+
+/// `DELETE /api/esc-injector/tokens/{id}`.
+pub(super) async fn revoke(
+    State(app): AppState,
+    principal: Principal,
+    params: RawPathParams,
+) -> Result<Response, ApiError> {
+    require_operator(&principal)?;
+    let id = param(&params, "id").to_owned();
+    app.blocking(move |app| match app.store.remove_token(&id)? {
+        Some(token) => {
+            app.tokens.forget(&token);
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        None => Err(ApiError::not_found(format!("there is no token `{id}`"))),
+    })
+    .await
+}
+
+impl From<TokenRefusal> for ApiError {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::NoRandomness(error) => error.into(),
+            _ => Self::bad_request(refusal.to_string()),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Access tokens that are kept: made and revoked by people, and known here only by their digests.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    access::{NoRandomness, Principal, digest_of, new_token, random},
+    rfc3339,
+    store::Author,
+};
+use crate::{
+    esc::{reference::check_organization, token_type::TokenType},
+    secret::Secret,
+};
+
+/// Longest name of a token, of a team and of a login, in bytes.
+const MAX_NAME: usize = 100;
+
+/// A token without itself. Times are seconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// What it is revoked by.
+    pub id: String,
+    /// What it is for, in somebody's words.
+    pub name: String,
+    /// Whose it is.
+    pub holder: Holder,
+    /// When it was made.
+    pub created: u64,
+    /// When it ends, if ever.
+    pub expires: Option<u64>,
+    /// SHA-256, in hexadecimal. A token is 160 random bits: there is nothing to guess, and so nothing to salt.
+    digest: String,
+    creator: Author,
+}
+
+/// Whose a token is, and so what it may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Holder {
+    /// Everything in every organization, tokens included.
+    Operator,
+    /// An organization: opens its environments.
+    Organization {
+        /// Its name.
+        organization: String,
+        /// Whether it may do everything in it.
+        admin: bool,
+    },
+    /// A team of an organization.
+    Team {
+        /// Its organization.
+        organization: String,
+        /// Its name.
+        team: String,
+    },
+    /// A user of an organization: opens and changes its environments.
+    User {
+        /// Their organization.
+        organization: String,
+        /// Their login.
+        login: String,
+    },
+}
+
+/// Why no token is made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    /// A name that can't be one.
+    #[error("{what} must have 1 to {MAX_NAME} characters, without control characters")]
+    Name {
+        /// Which one.
+        what: &'static str,
+    },
+    /// No organization can be called so.
+    #[error("`{name}` is no organization name: {reason}")]
+    Organization {
+        /// As it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system has none.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+impl Token {
+    /// Makes a token: what is kept of it, and itself, which is shown once.
+    pub(super) fn new(
+        name: String,
+        holder: Holder,
+        expires: Option<u64>,
+        creator: Author,
+        now: u64,
+    ) -> Result<(Self, Secret), TokenRefusal> {
+        check_name("the token's name", &name)?;
+        match &holder {
+            Holder::Operator => {}
+            Holder::Organization { organization, .. } => check(organization)?,
+            Holder::Team { organization, team } => {
+                check(organization)?;
+                check_name("the team", team)?;
+            }
+            Holder::User { organization, login } => {
+                check(organization)?;
+                check_name("the user", login)?;
+            }
+        }
+        let token = new_token()?;
+        let id = random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest_of(token.expose()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok((Self { id, name, holder, created: now, expires, digest, creator }, token))
+    }
+
+    /// What may be shown of it.
+    pub fn described(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id,
+            "name": self.name,
+            "holder": self.holder,
+            "created": rfc3339(self.created),
+            "expires": self.expires.map(rfc3339),
+        })
+    }
+
+    /// The digest, if it is one.
+    pub(super) fn digest(&self) -> Option<[u8; 32]> {
+        let mut out = [0; 32];
+        let pairs = self.digest.as_bytes().chunks(2);
+        if pairs.len() != out.len() {
+            return None;
+        }
+        for (byte, pair) in out.iter_mut().zip(pairs) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(out)
+    }
+
+    /// Who asks with it.
+    pub(super) fn principal(&self) -> Principal {
+        let workload = |organization: &str, token_type, admin| Principal::Workload {
+            organization: organization.to_owned(),
+            subject: self.name.clone(),
+            token_type,
+            admin,
+        };
+        match &self.holder {
+            Holder::Operator => Principal::Dev,
+            Holder::Organization { organization, admin } => {
+                workload(organization, TokenType::Organization, *admin)
+            }
+            Holder::Team { organization, team } => {
+                workload(organization, TokenType::Team(team.clone()), false)
+            }
+            Holder::User { organization, login } => {
+                workload(organization, TokenType::Personal(login.clone()), false)
+            }
+        }
+    }
+}
+
+fn check(organization: &str) -> Result<(), TokenRefusal> {
+    check_organization(organization)
+        .map_err(|reason| TokenRefusal::Organization { name: organization.to_owned(), reason })
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), TokenRefusal> {
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(TokenRefusal::Name { what });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Holder, Token, TokenRefusal};
+    use crate::server::{access::digest_of, store::Author};
+
+    #[test]
+    fn keeps_the_digest_and_not_the_token() {
+        let jo = Author { login: "jo".to_owned(), name: "Jo".to_owned() };
+        let make = |name: &str, holder| Token::new(name.to_owned(), holder, None, jo.clone(), 1);
+        let (kept, token) = make("ci", Holder::Operator).unwrap();
+        let record = serde_json::to_string(&kept).unwrap();
+        assert!(!record.contains(token.expose_str().unwrap().trim_start_matches("pul-")), "{record}");
+        assert_eq!(kept.digest(), Some(digest_of(token.expose())));
+        assert!(matches!(make("", Holder::Operator), Err(TokenRefusal::Name { .. })));
+        let nowhere = Holder::Organization { organization: "..".to_owned(), admin: true };
+        assert!(matches!(make("x", nowhere), Err(TokenRefusal::Organization { .. })));
+    }
+}
