@@ -48,7 +48,7 @@ struct Where {
     /// Key file of the data directory [default: DIR/key]
     #[arg(long, value_name = "FILE", requires = "data")]
     key_file: Option<PathBuf>,
-    /// Address of a server that runs; PULUMI_ACCESS_TOKEN holds an operator's token
+    /// Address of a server that runs; `PULUMI_ACCESS_TOKEN` holds an operator's token
     #[arg(long, env = "PULUMI_BACKEND_URL", value_name = "URL")]
     api_url: Option<String>,
     /// File with the operator's token instead

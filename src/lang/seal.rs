@@ -457,7 +457,7 @@ mod tests {
         fn decrypting_what_was_encrypted_gives_the_same_bytes(entries in proptest::collection::vec(entry(), 0..6)) {
             let mut text = String::from("# top\nvalues:\n");
             for (index, entry) in entries.iter().enumerate() {
-                text.push_str(&format!("  k{index}:\n    {entry}\n"));
+                text += &["  k", &index.to_string(), ":\n    ", entry, "\n"].concat();
             }
             let found = sealed(&text).unwrap();
             prop_assert_eq!(unsealed(&found), text);

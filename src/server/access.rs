@@ -13,7 +13,7 @@ use ring::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{store::Author, tokens::Token, unix_seconds};
+use super::{policy::Right, store::Author, tokens::Token, unix_seconds};
 use crate::{esc::token_type::TokenType, secret::Secret};
 
 /// Issued tokens that are remembered; the oldest goes first. One pod start takes one, so this is more than a
@@ -36,8 +36,8 @@ pub(super) enum Principal {
         subject: String,
         /// What the token acts for.
         token_type: TokenType,
-        /// Whether it was asked for, and given, with all rights in the organization.
-        admin: bool,
+        /// The most that it may do in a store that can be changed. None: only what its team was given.
+        right: Option<Right>,
     },
 }
 
@@ -172,12 +172,17 @@ pub(super) fn digest_of(token: &[u8]) -> Digest {
 
 /// An access token that nobody can guess.
 pub fn new_token() -> Result<Secret, NoRandomness> {
-    let mut token = String::from("pul-");
-    for byte in random::<20>()? {
+    Ok(Secret::from(format!("pul-{}", hex(&random::<20>()?))))
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         // Writing to a string can't fail.
-        let _ = write!(token, "{byte:02x}");
+        let _ = write!(text, "{byte:02x}");
     }
-    Ok(Secret::from(token))
+    text
 }
 
 /// Random bytes that nobody can guess.
@@ -192,14 +197,14 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::{MAX_ISSUED, Principal, TokenError, Tokens};
-    use crate::{esc::token_type::TokenType, secret::Secret};
+    use crate::{esc::token_type::TokenType, secret::Secret, server::policy::Right};
 
     fn workload() -> Principal {
         Principal::Workload {
             organization: "acme".to_owned(),
             subject: "sub".to_owned(),
             token_type: TokenType::Organization,
-            admin: false,
+            right: Some(Right::Open),
         }
     }
 

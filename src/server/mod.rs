@@ -189,7 +189,9 @@ impl Server {
             return Err(ConfigError::NobodyCanSignIn);
         }
         let tokens = access::Tokens::new(&config.tokens);
-        kept.iter().for_each(|token| tokens.remember(token));
+        for token in &kept {
+            tokens.remember(token);
+        }
         let audit = config.audit.or(audit).map(|path| audit::Audit::open(&path)).transpose()?;
         let app = App {
             store,

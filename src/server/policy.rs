@@ -21,7 +21,7 @@ pub(super) enum Right {
 pub(super) enum Policy {
     /// Whoever may enter an organization may open its environments: there is nothing to change.
     Files,
-    /// By the kind of token. Teams have nothing that nobody gave them.
+    /// By what the token was made for. Teams have nothing that nobody gave them.
     Database,
 }
 
@@ -33,23 +33,31 @@ impl Policy {
 
     /// The most that somebody may do with an environment, whether it exists or not.
     pub(super) fn most(self, principal: &Principal, environment: &EnvironmentName) -> Option<Right> {
-        match principal {
-            Principal::Dev => Some(Right::Admin),
-            Principal::Workload { organization, .. } if organization != environment.organization() => None,
-            Principal::Workload { admin: true, .. } => Some(Right::Admin),
-            Principal::Workload { token_type, .. } => match (self, token_type) {
-                (Self::Files, _) | (Self::Database, TokenType::Organization) => Some(Right::Open),
-                (Self::Database, TokenType::Personal(_)) => Some(Right::Write),
-                (Self::Database, TokenType::Team(_)) => None,
-            },
+        match (self, principal) {
+            (_, Principal::Dev) => Some(Right::Admin),
+            (_, Principal::Workload { organization, .. }) if organization != environment.organization() => {
+                None
+            }
+            (Self::Files, Principal::Workload { .. }) => Some(Right::Open),
+            (Self::Database, Principal::Workload { right, .. }) => *right,
         }
     }
 
     /// Whether somebody may add environments to an organization that they may enter.
     pub(super) fn may_create(self, principal: &Principal) -> bool {
-        match principal {
-            Principal::Dev | Principal::Workload { admin: true, .. } => true,
-            Principal::Workload { token_type, .. } => matches!(token_type, TokenType::Personal(_)),
+        match (self, principal) {
+            (_, Principal::Dev) => true,
+            (Self::Files, Principal::Workload { .. }) => false,
+            (Self::Database, Principal::Workload { right, .. }) => *right >= Some(Right::Write),
+        }
+    }
+
+    /// What a token that was got in an exchange may do. The identity token says who asks, and nothing of what they
+    /// may do, so that it is what pods need.
+    pub(super) fn exchanged(token_type: &TokenType) -> Option<Right> {
+        match token_type {
+            TokenType::Organization | TokenType::Personal(_) => Some(Right::Open),
+            TokenType::Team(_) => None,
         }
     }
 }
@@ -62,19 +70,20 @@ mod tests {
         server::{access::Principal, names::EnvironmentName},
     };
 
-    fn workload(token_type: TokenType, admin: bool) -> Principal {
-        Principal::Workload { organization: "acme".to_owned(), subject: "s".to_owned(), token_type, admin }
-    }
-
     #[test]
     fn everybody_has_what_the_table_says() {
-        let (team, jo) = (TokenType::Team("t".to_owned()), TokenType::Personal("jo".to_owned()));
+        let workload = |right| Principal::Workload {
+            organization: "acme".to_owned(),
+            subject: "s".to_owned(),
+            token_type: TokenType::Organization,
+            right,
+        };
         for (principal, files, database, create) in [
             (Principal::Dev, Some(Right::Admin), Some(Right::Admin), true),
-            (workload(TokenType::Organization, false), Some(Right::Open), Some(Right::Open), false),
-            (workload(TokenType::Organization, true), Some(Right::Admin), Some(Right::Admin), true),
-            (workload(team, false), Some(Right::Open), None, false),
-            (workload(jo, false), Some(Right::Open), Some(Right::Write), true),
+            (workload(None), Some(Right::Open), None, false),
+            (workload(Some(Right::Open)), Some(Right::Open), Some(Right::Open), false),
+            (workload(Some(Right::Write)), Some(Right::Open), Some(Right::Write), true),
+            (workload(Some(Right::Admin)), Some(Right::Open), Some(Right::Admin), true),
         ] {
             let own = EnvironmentName::new("acme", "p", "e").unwrap();
             assert_eq!(Policy::Files.most(&principal, &own), files, "{principal:?}");
@@ -85,5 +94,16 @@ mod tests {
             assert_eq!(Policy::Files.allows(&principal, &other, Right::Read), everywhere, "{principal:?}");
         }
         assert!(Right::Read < Right::Open && Right::Open < Right::Write && Right::Write < Right::Admin);
+    }
+
+    #[test]
+    fn an_exchange_never_gives_the_right_to_change() {
+        for (token_type, right) in [
+            (TokenType::Organization, Some(Right::Open)),
+            (TokenType::Personal("jo".to_owned()), Some(Right::Open)),
+            (TokenType::Team("t".to_owned()), None),
+        ] {
+            assert_eq!(Policy::exchanged(&token_type), right);
+        }
     }
 }

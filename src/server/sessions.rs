@@ -4,7 +4,6 @@
 
 use std::{
     collections::VecDeque,
-    fmt::Write,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -12,7 +11,7 @@ use std::{
 use subtle::ConstantTimeEq;
 
 use super::{
-    access::{NoRandomness, Principal, random},
+    access::{NoRandomness, Principal, hex, random},
     names::EnvironmentName,
 };
 use crate::lang::value::Value;
@@ -62,7 +61,7 @@ impl Sessions {
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<String, NoRandomness> {
-        let id = random_id()?;
+        let id = hex(&random::<16>()?);
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.by_age.retain(|session| now < session.expires);
         open.weight = open.by_age.iter().map(|session| session.value.weight()).sum();
@@ -93,15 +92,6 @@ impl Sessions {
             .filter(|session| now < session.expires)
             .map(|session| session.value.clone())
     }
-}
-
-fn random_id() -> Result<String, NoRandomness> {
-    let mut id = String::with_capacity(32);
-    for byte in random::<16>()? {
-        // Writing to a string can't fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    Ok(id)
 }
 
 #[cfg(test)]
@@ -147,7 +137,7 @@ mod tests {
             organization: "acme".to_owned(),
             subject: "s".to_owned(),
             token_type: crate::esc::token_type::TokenType::Organization,
-            admin: false,
+            right: None,
         };
         let read = |id: &str, owner, name, now| sessions.read(id, owner, &environment(name), now).is_some();
         assert!(read(&id, &Principal::Dev, "e", now));

@@ -203,7 +203,7 @@ fn fill(
         let environment = Environment::new(id, 1, owner, now);
         all.push(New { name, environment, revisions: vec![(revision, Secret::from(sealed))] });
     }
-    database.create_all(all).map_err(stored)
+    database.create_all(&all).map_err(stored)
 }
 
 /// An id that was never used.

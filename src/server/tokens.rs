@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    access::{NoRandomness, Principal, digest_of, new_token, random},
+    access::{NoRandomness, Principal, digest_of, hex, new_token, random},
+    policy::Right,
     rfc3339,
     store::Author,
 };
@@ -107,8 +108,8 @@ impl Token {
             }
         }
         let token = new_token()?;
-        let id = random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-        let digest = digest_of(token.expose()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&random::<8>()?);
+        let digest = hex(&digest_of(token.expose()));
         Ok((Self { id, name, holder, created: now, expires, digest, creator }, token))
     }
 
@@ -138,22 +139,23 @@ impl Token {
 
     /// Who asks with it.
     pub(super) fn principal(&self) -> Principal {
-        let workload = |organization: &str, token_type, admin| Principal::Workload {
+        let workload = |organization: &str, token_type, right| Principal::Workload {
             organization: organization.to_owned(),
             subject: self.name.clone(),
             token_type,
-            admin,
+            right,
         };
         match &self.holder {
             Holder::Operator => Principal::Dev,
             Holder::Organization { organization, admin } => {
-                workload(organization, TokenType::Organization, *admin)
+                let right = if *admin { Right::Admin } else { Right::Open };
+                workload(organization, TokenType::Organization, Some(right))
             }
             Holder::Team { organization, team } => {
-                workload(organization, TokenType::Team(team.clone()), false)
+                workload(organization, TokenType::Team(team.clone()), None)
             }
             Holder::User { organization, login } => {
-                workload(organization, TokenType::Personal(login.clone()), false)
+                workload(organization, TokenType::Personal(login.clone()), Some(Right::Write))
             }
         }
     }

@@ -215,7 +215,7 @@ fn random_key() -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 
     use super::{KeyError, Vault};
     use crate::server::store::EnvironmentId;
@@ -257,7 +257,8 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(Vault::read(&path), Err(KeyError::Mode { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&path, "esc-injector-key-1:AAAA\n").unwrap();
+        let mut file = fs::OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+        file.write_all(b"esc-injector-key-1:AAAA\n").unwrap();
         assert!(matches!(Vault::read(&path), Err(KeyError::Content { .. })));
     }
 }

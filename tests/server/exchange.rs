@@ -1,9 +1,10 @@
 //! Identity tokens for access tokens.
 
+use esc_injector::server::Storage;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Answer, Files, TestServer},
+    harness::{Answer, Files, TOKEN, TestServer},
     issuer::{Signer, URL, ed25519, encode, trusting, unsigned, write_keys},
 };
 
@@ -312,6 +313,46 @@ fn teams_and_users_are_recorded() {
         assert_eq!(user["githubLogin"], login);
         assert_eq!(user["tokenInfo"].get("team").cloned().unwrap_or_default(), team);
     }
+}
+
+#[test]
+fn an_exchange_opens_what_is_kept_and_changes_nothing() {
+    let signer = Signer::new("k1");
+    let directory = tempfile::tempdir().unwrap();
+    let issuer = trusting(directory.path(), "*", &signer);
+    let server = TestServer::start_with(&[], |config| {
+        config.storage = Storage::Memory { import: None };
+        config.organizations = vec!["acme".to_owned()];
+        config.issuer = Some(issuer);
+    });
+    let exchange = Exchange { server, signer };
+    let send = |token: &str, method: &str, path: &str, body: &str| {
+        let headers = [("Authorization", format!("token {token}"))];
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        exchange.server.request(method, path, &headers, body.as_bytes()).status
+    };
+    let environment = "/api/esc/environments/acme/p/e";
+    let make = r#"{"project":"p","name":"e"}"#;
+    assert_eq!(send(TOKEN, "POST", "/api/esc/environments/acme", make), 200);
+    for (kind, scope, expected) in [
+        ("organization", "", [200, 403, 403]),
+        ("personal", "user:jo", [200, 403, 403]),
+        ("team", "team:payments", [404, 404, 403]),
+    ] {
+        let mut fields = fields(&exchange.signer.sign(&exchange.claims()));
+        fields["requested_token_type"] = json!(format!("urn:pulumi:token-type:access_token:{kind}"));
+        fields["scope"] = json!(scope);
+        let token = access_token(&exchange.exchange_fields(&fields));
+        let found = [
+            send(&token, "POST", &format!("{environment}/open"), ""),
+            send(&token, "PATCH", environment, "values: {a: 1}"),
+            send(&token, "POST", "/api/esc/environments/acme", r#"{"name":"x"}"#),
+        ];
+        assert_eq!(found, expected, "{kind}");
+    }
+    let mut fields = fields(&exchange.signer.sign(&exchange.claims()));
+    fields["scope"] = json!("admin");
+    assert!(exchange.exchange_fields(&fields).error(403).contains("no tokens with the scope `admin`"));
 }
 
 #[test]

@@ -401,15 +401,14 @@ fn definitions_that_are_not_kept_are_checked_and_opened() {
     let hidden = post("check?showSecrets=false", &sealed);
     assert_eq!(hidden.json()["properties"]["s"]["value"], "[secret]");
     assert!(!hidden.body.contains(CANARY));
-    let both =
-        format!("imports: [p/e]\nvalues: {{list: {{fn::split: [',', '${{s}},b']}}, o: {{k: '${{s}}'}}}}");
-    let hidden = post("check", &both);
+    let both = "imports: [p/e]\nvalues: {list: {fn::split: [',', '${s},b']}, o: {k: '${s}'}}";
+    let hidden = post("check", both);
     assert!(!hidden.body.contains(CANARY), "{}", hidden.body);
     assert_eq!(hidden.json()["properties"]["list"]["value"], "[secret]");
     let wrong = post("check", "values: {a: '${nope}'}");
     wrong.error(400);
     assert_eq!(wrong.json()["diagnostics"][0]["range"]["environment"], "<yaml>");
-    let id = session(&post("open?duration=1h0m0s", &both));
+    let id = session(&post("open?duration=1h0m0s", both));
     for slash in ["/", "//"] {
         let path = format!("/api/esc/environments/acme/yaml/open{slash}{id}?property=o.k");
         assert_eq!(send(&server, "GET", &path, &Value::Null).json()["value"], CANARY);

@@ -52,7 +52,7 @@ async fn sealed(app: Arc<App>, entered: Entered, version: Version) -> Result<Res
         // Files hold secrets in the clear.
         let sealed =
             app.vault.seal(id, text, &mut |found| found == id).map_err(|error| unreadable(&error))?;
-        Ok(yaml(Secret::from(sealed), &definition))
+        Ok(yaml(&Secret::from(sealed), &definition))
     })
     .await
 }
@@ -80,7 +80,7 @@ async fn in_the_clear(app: Arc<App>, entered: Entered, version: Version) -> Resu
         let id = definition.environment.id;
         let text = definition.text.expose_str().ok_or_else(not_text)?;
         let text = app.opened(text, &mut |found| found == id).map_err(|error| unreadable(&error))?;
-        Ok(yaml(text, &definition))
+        Ok(yaml(&text, &definition))
     })
     .await
 }
@@ -93,7 +93,7 @@ fn unreadable(error: &SealError) -> ApiError {
     ApiError::bad_request(format!("line {} of the definition: {}", error.begin.line, error.summary))
 }
 
-fn yaml(text: Secret, definition: &Definition) -> Response {
+fn yaml(text: &Secret, definition: &Definition) -> Response {
     let mut response = Response::new(text.expose().to_vec().into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-yaml"));

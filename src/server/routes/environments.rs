@@ -231,8 +231,10 @@ fn copy(
         Some(Json::String(text)) if text.is_empty() => Version::Latest,
         Some(Json::String(text)) => Version::parse(text)
             .ok_or_else(|| ApiError::not_found(format!("`{text}` is no revision and no tag")))?,
-        Some(Json::Number(number)) => number.as_u64().map(Version::Revision).unwrap_or(Version::Latest),
-        Some(_) => return Err(ApiError::bad_request("`version` must be a revision or a tag")),
+        Some(other) => other
+            .as_u64()
+            .map(Version::Revision)
+            .ok_or_else(|| ApiError::bad_request("`version` must be a revision or a tag"))?,
     };
     let newest = app.store.definition(source, &version)?;
     let (id, from, now, owner) = (new_id()?, newest.environment.id, app.now(), principal.author());
@@ -259,11 +261,10 @@ fn copy(
                 let version = Version::Revision(revision.number);
                 seal(&app.store.definition(source, &version)?.text)?
             };
-            if revision.retracted.as_ref().is_some_and(|gone| gone.replacement > Some(newest.revision.number))
-            {
-                if let Some(retraction) = &mut revision.retracted {
-                    retraction.replacement = Some(newest.revision.number);
-                }
+            // What replaced it may come after the last revision that is copied.
+            if let Some(retraction) = &mut revision.retracted {
+                retraction.replacement =
+                    retraction.replacement.map(|number| number.min(newest.revision.number));
             }
             revisions.push((revision, text));
         }

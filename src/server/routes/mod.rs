@@ -315,9 +315,12 @@ impl FromRequestParts<Arc<App>> for Member {
         cover(&principal, &organization)?;
         let (store, name) = (Arc::clone(app), organization.clone());
         store
-            .blocking(move |app| match app.store.has_organization(&name)? {
-                true => Ok(()),
-                false => Err(StoreError::NoOrganization(name).into()),
+            .blocking(move |app| {
+                if app.store.has_organization(&name)? {
+                    Ok(())
+                } else {
+                    Err(StoreError::NoOrganization(name).into())
+                }
             })
             .await?;
         Ok(Self { principal, organization, noted })

@@ -15,6 +15,7 @@ use super::{
         access::Principal,
         error::{ApiError, json_response},
         identity::organization_of,
+        policy::Policy,
         store::StoreError,
     },
     AppState, MAX_BODY, Noted, form, too_large,
@@ -55,6 +56,11 @@ pub(super) async fn exchange(
     };
     let Exchange { organization, token_type, admin, subject_token, lifetime } =
         Exchange::read(request).await?;
+    if admin && app.policy == Policy::Database {
+        let message = "this server gives no tokens with the scope `admin` in an exchange: make one with \
+                       `esc-injector server token create --admin`";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+    }
     if check_organization(&organization).is_ok() {
         noted.organization(&organization);
     }
@@ -62,13 +68,15 @@ pub(super) async fn exchange(
     let subject = app
         .blocking(move |app| {
             let subject = issuer.verify(&name, &subject_token, now)?;
-            match app.store.has_organization(&name)? {
-                true => Ok(subject),
-                false => Err(StoreError::NoOrganization(name).into()),
+            if app.store.has_organization(&name)? {
+                Ok(subject)
+            } else {
+                Err(StoreError::NoOrganization(name).into())
             }
         })
         .await?;
-    let principal = Principal::Workload { organization, subject, token_type: token_type.clone(), admin };
+    let right = Policy::exchanged(&token_type);
+    let principal = Principal::Workload { organization, subject, token_type: token_type.clone(), right };
     noted.principal(&principal);
     let token = app.tokens.issue(principal, lifetime, now)?;
     let body = json!({

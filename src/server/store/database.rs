@@ -138,7 +138,7 @@ impl Database {
     }
 
     /// Adds several environments, all or none.
-    pub(in crate::server) fn create_all(&self, all: Vec<New>) -> Result<(), StoreError> {
+    pub(in crate::server) fn create_all(&self, all: &[New]) -> Result<(), StoreError> {
         self.write(|tables| all.iter().try_for_each(|new| insert(tables, new)))
     }
 

@@ -15,6 +15,7 @@ use ring::{digest, hmac, rand::SystemRandom};
 use super::{
     super::{
         ConfigError,
+        access::hex,
         names::{EnvironmentName, Version},
         tokens::Token,
         unix_seconds,
@@ -132,7 +133,7 @@ impl Files {
         let id = digest.as_ref().iter().take(16).fold(0, |id, &byte| id << 8 | u128::from(byte));
         let mut environment = Environment::new(EnvironmentId(id), ONLY_REVISION, owner(), modified);
         let tag = hmac::sign(&self.tags, text.expose());
-        environment.etag = tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        environment.etag = hex(tag.as_ref());
         environment
     }
 }
