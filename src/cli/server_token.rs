@@ -12,7 +12,7 @@ use crate::{
     client::{AccessError, Answered, Budget, Cause, Client, Repeat, Settings},
     esc::duration,
     secret::Secret,
-    server::{ConfigError, KeptTokens, tokens::Holder},
+    server::{KeptTokens, tokens::Holder},
 };
 
 /// How long a command waits for the server.
@@ -107,7 +107,7 @@ impl Create {
             (Some(organization), None, Some(login)) => Holder::User { organization, login },
             (Some(organization), None, None) => Holder::Organization { organization, admin: self.admin },
         };
-        let (id, token) = match self.place.open()? {
+        let (id, token) = match self.place.open(true)? {
             Place::Data(tokens) => tokens
                 .create(self.name, holder, self.expires)
                 .map_err(|error| Failure::from_error(Exit::Data, &error))?,
@@ -132,7 +132,7 @@ impl Create {
 }
 
 fn list(place: Where) -> Result<(), Failure> {
-    let rows: Vec<Json> = match place.open()? {
+    let rows: Vec<Json> = match place.open(false)? {
         Place::Data(tokens) => {
             let tokens = tokens.list().map_err(|error| Failure::from_error(Exit::Internal, &error))?;
             tokens.iter().map(crate::server::tokens::Token::described).collect()
@@ -147,7 +147,7 @@ fn list(place: Where) -> Result<(), Failure> {
 
 fn revoke(place: Where, id: &str) -> Result<(), Failure> {
     let unknown = || Failure::new(Exit::Data, format!("there is no token `{id}`"));
-    match place.open()? {
+    match place.open(false)? {
         Place::Data(tokens) => match tokens.revoke(id) {
             Ok(true) => Ok(()),
             Ok(false) => Err(unknown()),
@@ -173,11 +173,17 @@ struct Server {
 }
 
 impl Where {
-    fn open(self) -> Result<Place, Failure> {
+    /// `create` makes a data directory that is not there.
+    fn open(self, create: bool) -> Result<Place, Failure> {
         match (self.data, self.api_url) {
-            (Some(directory), _) => KeptTokens::open(directory, self.key_file)
-                .map(Place::Data)
-                .map_err(|error: ConfigError| Failure::from_error(Exit::Configuration, &error)),
+            (Some(directory), _) => {
+                let kept = if create {
+                    KeptTokens::open_or_create(&directory, self.key_file)
+                } else {
+                    KeptTokens::open(&directory, self.key_file)
+                };
+                kept.map(Place::Data).map_err(|error| Failure::from_error(Exit::Configuration, &error))
+            }
             (None, Some(url)) => {
                 let settings =
                     Settings { url, ca: None, https_proxy: None, no_proxy: None, opens: Repeat::WithCare };

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt::Write,
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -80,12 +80,20 @@ pub struct NoRandomness;
 /// A token is only ever compared and kept by its digest.
 type Digest = [u8; 32];
 
+/// A token of the store.
+#[derive(Debug, Clone)]
+struct Kept {
+    principal: Principal,
+    /// What it is for.
+    name: Arc<str>,
+    expires: Option<u64>,
+}
+
 /// Every token that is accepted.
 #[derive(Debug)]
 pub(super) struct Tokens {
     configured: Vec<Digest>,
-    /// Tokens of the store, with their ends.
-    kept: RwLock<HashMap<Digest, (Principal, Option<u64>)>>,
+    kept: RwLock<HashMap<Digest, Kept>>,
     issued: Mutex<Issued>,
 }
 
@@ -105,7 +113,8 @@ impl Tokens {
     pub(super) fn remember(&self, token: &Token) {
         if let Some(digest) = token.digest() {
             let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-            kept.insert(digest, (token.principal(), token.expires));
+            let (principal, name) = (token.principal(), token.name.as_str().into());
+            kept.insert(digest, Kept { principal, name, expires: token.expires });
         }
     }
 
@@ -114,6 +123,12 @@ impl Tokens {
         if let Some(digest) = token.digest() {
             self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
         }
+    }
+
+    /// What a token of the store is for.
+    pub(super) fn name(&self, token: &[u8]) -> Option<Arc<str>> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&digest_of(token)).map(|kept| Arc::clone(&kept.name))
     }
 
     /// The identity behind a token.
@@ -130,8 +145,10 @@ impl Tokens {
         // Looking a digest up tells nothing about the token: nobody can choose a digest.
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
         match kept {
-            Some((_, Some(end))) if unix_seconds(now) >= end => return Err(TokenError::Expired),
-            Some((principal, _)) => return Ok(principal),
+            Some(Kept { expires: Some(end), .. }) if unix_seconds(now) >= end => {
+                return Err(TokenError::Expired);
+            }
+            Some(Kept { principal, .. }) => return Ok(principal),
             None => {}
         }
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);

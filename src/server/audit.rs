@@ -6,7 +6,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -72,7 +72,14 @@ pub(super) struct Peer(pub(super) SocketAddr);
 
 /// The file.
 #[derive(Debug)]
-pub(super) struct Audit(Mutex<File>);
+pub(super) struct Audit(Mutex<Log>);
+
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Whether the last line may have no end: the next one then begins on a line of its own.
+    torn: bool,
+}
 
 /// The audit log can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -87,16 +94,29 @@ pub struct AuditError {
 impl Audit {
     /// Opens the file, or makes it.
     pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        file.map(|file| Self(Mutex::new(file))).map_err(|source| AuditError { path: path.to_owned(), source })
+        let open = || {
+            let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+            let mut last = [b'\n'];
+            if file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            Ok(Self(Mutex::new(Log { file, torn: last != *b"\n" })))
+        };
+        open().map_err(|source| AuditError { path: path.to_owned(), source })
     }
 
     /// Adds a line.
     pub(super) fn record(&self, entry: &Entry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = if log.torn { b"\n".to_vec() } else { Vec::new() };
+        serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
-        // One write, so that a crash leaves a line or none.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+        // One write, so that whoever ends the process leaves a line or none. A full disk may leave a part.
+        log.torn = true;
+        log.file.write_all(&line)?;
+        log.torn = false;
+        Ok(())
     }
 }
 
@@ -149,7 +169,33 @@ pub(super) fn action(method: &http::Method, route: &str) -> Option<&'static str>
 mod tests {
     use http::Method;
 
-    use super::{Outcome, action};
+    use super::{Audit, Entry, Outcome, action};
+
+    #[test]
+    fn a_line_that_was_cut_off_spoils_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let entry = Entry {
+            time: "2026-01-31T00:00:00Z".to_owned(),
+            action: "environment.open".to_owned(),
+            actor: None,
+            subject: None,
+            target: None,
+            revision: None,
+            status: 401,
+            outcome: Outcome::Denied,
+            from: None,
+        };
+        Audit::open(&path).unwrap().record(&entry).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, b"{\"time\":").unwrap();
+        let audit = Audit::open(&path).unwrap();
+        audit.record(&entry).unwrap();
+        audit.record(&entry).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().map(|line| serde_json::from_str::<Entry>(line).ok()).collect();
+        assert_eq!(lines, [Some(entry.clone()), None, Some(entry.clone()), Some(entry)]);
+    }
 
     #[test]
     fn requests_have_names() {

@@ -2,7 +2,7 @@
 //!
 //! Everything here blocks: routes call it through [`super::App::evaluating`].
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     App,
@@ -84,8 +84,18 @@ impl App {
         }
     }
 
-    /// Whether somebody may have the secrets of the environment with an id, wherever it is in an organization.
-    pub(super) fn may_open(&self, principal: &Principal, organization: &str, id: EnvironmentId) -> bool {
+    /// Tells whose secrets somebody may have, of all environments of an organization, by their ids.
+    pub(super) fn openable<'a>(
+        &'a self,
+        principal: &'a Principal,
+        organization: &'a str,
+    ) -> impl FnMut(EnvironmentId) -> bool + 'a {
+        // A definition has many secrets, and most are of one environment.
+        let mut known = HashMap::new();
+        move |id| *known.entry(id).or_insert_with(|| self.may_open(principal, organization, id))
+    }
+
+    fn may_open(&self, principal: &Principal, organization: &str, id: EnvironmentId) -> bool {
         let mut after: Option<EnvironmentName> = None;
         loop {
             let page = Page { after: after.as_ref(), count: LIST };

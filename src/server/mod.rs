@@ -26,6 +26,7 @@ pub mod identity;
 mod jwt;
 mod listener;
 mod names;
+mod offline;
 mod policy;
 mod routes;
 mod sessions;
@@ -37,6 +38,7 @@ mod wire;
 
 pub use access::{NoRandomness, new_token};
 use error::ApiError;
+pub use offline::{KeptTokens, KeptTokensError};
 pub use storage::{Storage, StorageError, audit_log};
 pub use vault::KeyError;
 
@@ -210,69 +212,6 @@ impl Server {
     /// Serves until `shutdown` completes, then lets running requests finish for a moment.
     pub async fn serve(self, listener: tokio::net::TcpListener, shutdown: impl Future<Output = ()>) {
         listener::serve(listener, self.tls, routes::router(self.app), shutdown).await;
-    }
-}
-
-/// The access tokens of a data directory that no server has open.
-#[derive(Debug)]
-pub struct KeptTokens(Box<dyn store::Store>);
-
-impl KeptTokens {
-    /// Opens a data directory, or makes it. Blocks.
-    pub fn open(directory: PathBuf, key: Option<PathBuf>) -> Result<Self, ConfigError> {
-        let storage = Storage::Data { directory, key, import: None };
-        let now = unix_seconds(SystemTime::now());
-        storage::open(storage, Vec::new(), now).map(|opened| Self(opened.store))
-    }
-
-    /// All of them.
-    pub fn list(&self) -> Result<Vec<tokens::Token>, KeptTokensError> {
-        Ok(self.0.tokens()?)
-    }
-
-    /// Makes one: its id, and the token itself.
-    pub fn create(
-        &self,
-        name: String,
-        holder: tokens::Holder,
-        lifetime: Option<Duration>,
-    ) -> Result<(String, Secret), KeptTokensError> {
-        let now = unix_seconds(SystemTime::now());
-        let expires = lifetime.map(|lifetime| now.saturating_add(lifetime.as_secs()));
-        let creator = store::Author { login: access::DEV_USER.to_owned(), name: access::DEV_USER.to_owned() };
-        let (kept, token) = tokens::Token::new(name, holder, expires, creator, now)?;
-        self.0.add_token(&kept)?;
-        Ok((kept.id, token))
-    }
-
-    /// Takes one away; tells whether it was there.
-    pub fn revoke(&self, id: &str) -> Result<bool, KeptTokensError> {
-        Ok(self.0.remove_token(id)?.is_some())
-    }
-}
-
-/// Why tokens can't be managed.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct KeptTokensError(#[from] KeptTokensErrorKind);
-
-#[derive(Debug, thiserror::Error)]
-enum KeptTokensErrorKind {
-    #[error(transparent)]
-    Store(#[from] store::StoreError),
-    #[error(transparent)]
-    Refused(#[from] tokens::TokenRefusal),
-}
-
-impl From<store::StoreError> for KeptTokensError {
-    fn from(error: store::StoreError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<tokens::TokenRefusal> for KeptTokensError {
-    fn from(error: tokens::TokenRefusal) -> Self {
-        Self(error.into())
     }
 }
 

@@ -19,6 +19,9 @@ use crate::secret::Secret;
 /// The organization that exists when none is named.
 const DEFAULT_ORGANIZATION: &str = "dev";
 
+/// The database in a data directory.
+pub(super) const DATABASE: &str = "esc.redb";
+
 /// Where the database keeps what tells its key from others.
 const KEY_CHECK: &str = "key-check";
 
@@ -119,19 +122,25 @@ pub(super) fn open(storage: Storage, organizations: Vec<String>, now: u64) -> Re
             Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit: None })
         }
         Storage::Data { directory, key, import } => {
-            let unusable = |source| StorageError::Directory { path: directory.clone(), source };
-            // What is in it is for its owner alone.
-            DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(unusable)?;
-            let path = directory.join("esc.redb");
-            let database = Database::open(&path).map_err(|error| broken(&path, &error))?;
-            restrict(&path).map_err(unusable)?;
-            let key = key.unwrap_or_else(|| directory.join("key"));
-            let vault = unlock(&database, &path, &key)?;
+            let (database, vault) = open_data(&directory, key)?;
             fill(&database, &vault, organizations, import.as_deref(), now)?;
             let audit = Some(audit_log(&directory));
             Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit })
         }
     }
+}
+
+/// Opens a data directory, or makes it.
+pub(super) fn open_data(directory: &Path, key: Option<PathBuf>) -> Result<(Database, Vault), ConfigError> {
+    let unusable = |source| StorageError::Directory { path: directory.to_owned(), source };
+    // What is in it is for its owner alone.
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
+    let path = directory.join(DATABASE);
+    let database = Database::open(&path).map_err(|error| broken(&path, &error))?;
+    restrict(&path).map_err(unusable)?;
+    let key = key.unwrap_or_else(|| directory.join("key"));
+    let vault = unlock(&database, &path, &key)?;
+    Ok((database, vault))
 }
 
 /// Names and tags are nobody else's business, though secrets are sealed.

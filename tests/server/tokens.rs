@@ -132,6 +132,8 @@ fn tokens_are_made_listed_and_revoked() {
     let listed = text(&command(&["token", "list", "--data"]).arg(server.data()).output().unwrap());
     assert_eq!(listed.1.lines().count(), 2, "{}", listed.2);
     server.resume();
+    let organizations = server.send(&server.operator, "GET", "/api/user", "").json()["organizations"].clone();
+    assert_eq!(organizations.as_array().unwrap().len(), 1, "making a token made no organization");
     assert_eq!(status(&server, &pod), 200);
     let id = row["id"].as_str().unwrap();
     assert_eq!(server.asked(&["token", "revoke", id]).0, Some(0));
@@ -148,6 +150,14 @@ fn a_directory_that_a_server_has_open_is_left_alone() {
     let server = Server::start();
     let busy = text(&command(&["token", "list", "--data"]).arg(server.data()).output().unwrap());
     assert_eq!(busy.0, Some(78), "{}", busy.2);
+    let typo = server.directory.path().join("typo");
+    let missing = text(&command(&["token", "list", "--data"]).arg(&typo).output().unwrap());
+    assert!(missing.0 == Some(78) && !typo.exists(), "{}", missing.2);
+    // Variables of the server's own do not get into the way of its subcommands.
+    let mut listed = command(&["token", "list", "--api-url", &server.url]);
+    listed.env("ESC_INJECTOR_DATA", server.data()).env("ESC_INJECTOR_LISTEN", "127.0.0.1:1");
+    let listed = text(&listed.env("PULUMI_ACCESS_TOKEN", &server.operator).output().unwrap());
+    assert_eq!(listed.0, Some(0), "{}", listed.2);
     let nowhere = text(&command(&["token", "list"]).output().unwrap());
     assert_eq!(nowhere.0, Some(64));
     let mut wrong = command(&["token", "list", "--api-url", &server.url]);
@@ -263,6 +273,7 @@ fn everything_that_was_done_and_denied_is_in_the_audit_log_and_no_value() {
     assert_eq!(
         told,
         [
+            "token.create local - - allowed",
             "environment.create dev acme/p/e - allowed",
             "environment.update dev acme/p/e 2 allowed",
             "token.create dev - - allowed",
@@ -273,8 +284,8 @@ fn everything_that_was_done_and_denied_is_in_the_audit_log_and_no_value() {
             "token.exchange - - - failed",
         ]
     );
-    assert!(all.iter().all(|entry| entry["from"] == "127.0.0.1" && entry["time"].is_string()));
-    assert_eq!(all[3]["subject"], "t");
+    assert!(all[1..].iter().all(|entry| entry["from"] == "127.0.0.1" && entry["time"].is_string()));
+    assert_eq!((&all[1]["subject"], &all[4]["subject"]), (&json!("ops"), &json!("t")));
     let log = server.data().join("audit.jsonl");
     for secret in [CANARY, ops.as_str(), pod.as_str(), id.as_str(), "property"] {
         assert!(!contains(&log, secret), "{secret} in the audit log");
@@ -284,8 +295,8 @@ fn everything_that_was_done_and_denied_is_in_the_audit_log_and_no_value() {
     assert_eq!(count(&["--action", "environment.*", "--actor", "dev"]), 2);
     assert_eq!(count(&["--actor", "t"]), 3);
     assert_eq!(count(&["--target", "acme/p/*"]), 5);
-    assert_eq!((count(&["--since", "2020-01-01"]), count(&["--until", "2020-01-01"])), (8, 0));
-    // A line that was cut off does not hide the others.
+    assert_eq!((count(&["--since", "2020-01-01"]), count(&["--until", "2020-01-01"])), (9, 0));
+    // A line that was cut off hides no other.
     let mut text = fs::read_to_string(&log).unwrap();
     text.push_str("{\"time\":");
     fs::write(&log, text).unwrap();

@@ -136,7 +136,8 @@ pub(super) async fn update(
             return Err(StoreError::Changed(name).into());
         }
         let text_now = text.expose_str().ok_or_else(not_text)?;
-        let mut may_open = |id| id == before.id || app.may_open(&principal, name.organization(), id);
+        let mut foreign = app.openable(&principal, name.organization());
+        let mut may_open = |id| id == before.id || foreign(id);
         let outcome = app.evaluate_text(&principal, name.organization(), &name.local(), &text, &mut may_open);
         let warnings = acceptable(&name, outcome)?;
         let sealed =

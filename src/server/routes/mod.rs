@@ -136,6 +136,8 @@ struct Noted(Arc<Notes>);
 #[derive(Debug, Default)]
 struct Notes {
     principal: OnceLock<Principal>,
+    /// The name of the token, where it has one.
+    token: OnceLock<Arc<str>>,
     organization: OnceLock<String>,
     environment: OnceLock<EnvironmentName>,
     revision: OnceLock<u64>,
@@ -143,9 +145,12 @@ struct Notes {
 
 impl Noted {
     /// Whose token was shown, or would be given.
-    fn principal(&self, principal: &Principal) {
+    fn principal(&self, principal: &Principal, token: Option<Arc<str>>) {
         // The first one counts: there is one in a request.
         let _ = self.0.principal.set(principal.clone());
+        if let Some(name) = token {
+            let _ = self.0.token.set(name);
+        }
     }
 
     fn organization(&self, name: &str) {
@@ -213,7 +218,10 @@ async fn record(
         time: time(app.now()),
         action: action.to_owned(),
         actor: author.as_ref().map(|author| author.login.clone()),
-        subject: author.as_ref().map(|author| author.name.clone()),
+        subject: match (notes.token.get(), author) {
+            (Some(name), _) => Some(name.to_string()),
+            (None, author) => author.map(|author| author.name),
+        },
         target: match (notes.environment.get(), notes.organization.get()) {
             (Some(environment), _) => Some(environment.to_string()),
             (None, organization) => organization.cloned(),
@@ -267,7 +275,7 @@ impl FromRequestParts<Arc<App>> for Principal {
         match token {
             Some(token) => {
                 let principal = app.tokens.authenticate(token, app.clock.now())?;
-                noted(parts).principal(&principal);
+                noted(parts).principal(&principal, app.tokens.name(token));
                 Ok(principal)
             }
             None => Err(ApiError::new(

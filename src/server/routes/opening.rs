@@ -101,9 +101,8 @@ pub(super) async fn open_anonymous(
     let (asking, within) = (principal.clone(), organization.clone());
     let outcome = app
         .evaluating(move |app| {
-            Ok(app.evaluate_text(&asking, &within, ANONYMOUS, &text, &mut |id| {
-                app.may_open(&asking, &within, id)
-            }))
+            let mut may_open = app.openable(&asking, &within);
+            Ok(app.evaluate_text(&asking, &within, ANONYMOUS, &text, &mut may_open))
         })
         .await?;
     if outcome.has_errors() {
@@ -134,9 +133,8 @@ pub(super) async fn check_anonymous(
     let show = shows_secrets(query.as_deref());
     let text = body::definition(request).await?;
     app.evaluating(move |app| {
-        let outcome = app.evaluate_text(&principal, &organization, ANONYMOUS, &text, &mut |id| {
-            app.may_open(&principal, &organization, id)
-        });
+        let mut may_open = app.openable(&principal, &organization);
+        let outcome = app.evaluate_text(&principal, &organization, ANONYMOUS, &text, &mut may_open);
         checked(&outcome, ANONYMOUS, text.expose_str().unwrap_or_default(), show)
     })
     .await

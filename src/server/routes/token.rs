@@ -77,7 +77,7 @@ pub(super) async fn exchange(
         .await?;
     let right = Policy::exchanged(&token_type);
     let principal = Principal::Workload { organization, subject, token_type: token_type.clone(), right };
-    noted.principal(&principal);
+    noted.principal(&principal, None);
     let token = app.tokens.issue(principal, lifetime, now)?;
     let body = json!({
         "access_token": token.expose_str(),
