@@ -1,12 +1,64 @@
 //! What commands that talk to an ESC share: the token, and what a failure means for the exit code.
 
-use std::path::PathBuf;
+use std::{fs, io::Write, path::PathBuf, time::Duration};
 
 use super::exit::{Exit, Failure};
 use crate::{
-    client::{AccessError, Cause, Credentials},
+    client::{AccessError, Budget, Cause, Client, Credentials, Repeat, Settings},
+    esc::{reference::Reference, value::Value},
     secret::Secret,
 };
+
+/// How long a command waits for an environment: providers may be slow. It tries once; a person tries again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where ESC is, and who asks.
+#[derive(Debug, clap::Args)]
+pub struct Access {
+    /// ESC's address
+    #[arg(long, env = "PULUMI_BACKEND_URL", value_name = "URL", default_value = "https://api.pulumi.com")]
+    api_url: String,
+    /// File with the access token [default: what `PULUMI_ACCESS_TOKEN` holds]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Authorities to trust besides the public ones, in PEM
+    #[arg(long, env = "ESC_INJECTOR_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl Access {
+    /// Opens an environment and reads all of it.
+    pub fn open(self, reference: &Reference) -> Result<Value, Failure> {
+        let ca = self.ca_file.map(|path| {
+            fs::read_to_string(&path).map_err(|error| {
+                Failure::new(Exit::Configuration, format!("--ca-file {}: {error}", path.display()))
+            })
+        });
+        // ESC's own tools take it with and without the path of its API.
+        let url = self.api_url.trim_end_matches('/');
+        let settings = Settings {
+            url: url.strip_suffix("/api/esc").unwrap_or(url).to_owned(),
+            ca: ca.transpose()?,
+            https_proxy: None,
+            no_proxy: None,
+            opens: Repeat::WithCare,
+        };
+        let credentials = credentials(self.token_file)?;
+        let mut client = Client::new(&settings, credentials).map_err(|error| failure(&error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Exit::Internal, format!("starting the runtime: {error}")))?;
+        let opened = runtime.block_on(async { client.fetch(reference, &Budget::once(PATIENCE)).await });
+        opened.map_err(|error| failure(&error))
+    }
+}
+
+/// A line to stderr that is no failure.
+pub fn warn(message: &str) {
+    // Nobody is left to tell when stderr itself is closed.
+    let _ = writeln!(anstream::stderr(), "warning: {message}");
+}
 
 /// Where ESC's own tools look for the token.
 const VARIABLE: &str = "PULUMI_ACCESS_TOKEN";
@@ -41,5 +93,6 @@ pub fn failure(error: &AccessError) -> Failure {
         | Cause::Malformed { .. }
         | Cause::TooLarge { .. } => Exit::Data,
     };
-    Failure::new(exit, format!("[{}] {error}. Fix: {}", error.code(), error.code().entry().fix))
+    // The fix of a code is for pods.
+    Failure::new(exit, format!("[{}] {error}", error.code()))
 }

@@ -11,12 +11,14 @@ pub mod demo;
 pub mod exec;
 pub mod exit;
 pub mod explain;
+pub mod get;
 pub mod inject;
 pub mod logging;
 pub mod names;
 pub mod output;
 pub mod policy;
 pub mod probe;
+pub mod run;
 pub mod server;
 pub mod server_audit;
 pub mod server_token;
@@ -45,6 +47,8 @@ enum Command {
     #[command(hide = true)]
     Probe(probe::Args),
     Server(server::Args),
+    Get(get::Args),
+    Run(run::Args),
     Certs(certs::Args),
     Version(version::Args),
 }
@@ -72,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Server(args) => server::run(args),
+        Command::Get(args) => get::run(args),
+        Command::Run(args) => run::run(args),
         Command::Certs(args) => certs::run(args),
         Command::Version(args) => version::run(args),
     };

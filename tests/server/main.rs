@@ -11,6 +11,7 @@
 
 mod access;
 mod cli;
+mod commands;
 mod data;
 mod durability;
 mod errors;

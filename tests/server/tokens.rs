@@ -303,6 +303,6 @@ fn everything_that_was_done_and_denied_is_in_the_audit_log_and_no_value() {
     let output = command(&["audit", "--data"]).arg(server.data()).output().unwrap();
     assert_eq!(
         (output.status.code(), String::from_utf8(output.stdout).unwrap().lines().count()),
-        (Some(65), 8)
+        (Some(65), 9)
     );
 }

@@ -1,0 +1,132 @@
+//! `esc-injector run`: a command of this machine with the variables and files of an environment, of any ESC.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::{
+        fs::OpenOptionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
+    process::{Command, ExitCode, ExitStatus},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    access::Access,
+    exit::{Exit, Failure},
+    get::check,
+};
+use crate::{
+    esc::{projection, reference::Reference},
+    secret::Secret,
+};
+
+/// Run a command with the variables and files of an environment.
+///
+/// The environment's variables win over those that are set. Files live as long as the command; the variable of each
+/// holds its path. Nothing is started when the environment can't be opened.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    access: Access,
+    /// The environment: ORGANIZATION/PROJECT/ENVIRONMENT[@VERSION]
+    #[arg(value_name = "ENVIRONMENT")]
+    environment: Reference,
+    /// The command, after --
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let environment = args.access.open(&args.environment)?;
+    let unknown = |error: projection::UnknownValue| Failure::from_error(Exit::Data, &error);
+    let variables = projection::variables(&environment).map_err(unknown)?;
+    let files = projection::files(&environment).map_err(unknown)?;
+    for (name, value) in variables.iter().chain(&files) {
+        // A file may hold whatever it likes; its name is a variable, too.
+        let value = if files.contains_key(name) { &Secret::from("") } else { value };
+        check(name, value)?;
+    }
+    let mut words = args.command.iter();
+    let Some(program) = words.next() else {
+        return Err(Failure::new(Exit::Usage, "give a command after --"));
+    };
+    let mut command = Command::new(program);
+    command.args(words);
+    for (name, value) in &variables {
+        command.env(name, std::ffi::OsStr::new(value.expose_str().unwrap_or_default()));
+    }
+    if files.is_empty() {
+        // Nothing is left to do afterwards: become the command.
+        return Ok(not_started(&command.exec()));
+    }
+    let directory =
+        write(&files).map_err(|error| Failure::new(Exit::Internal, format!("writing files: {error}")))?;
+    for name in files.keys() {
+        command.env(name, directory.path().join(name));
+    }
+    let code = supervise(command);
+    let removed = directory.close();
+    let code =
+        code.map_err(|error| Failure::new(Exit::Internal, format!("waiting for the command: {error}")))?;
+    removed.map_err(|error| Failure::new(Exit::Internal, format!("removing files: {error}")))?;
+    Ok(code)
+}
+
+/// Files that only this user can read, in a directory of their own. Their names are checked variable names.
+fn write(files: &BTreeMap<String, Secret>) -> io::Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix("esc-").tempdir()?;
+    for (name, content) in files {
+        let path = directory.path().join(name);
+        let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(content.expose())?;
+    }
+    Ok(directory)
+}
+
+/// What a shell answers when there is nothing to start.
+fn not_started(error: &io::Error) -> ExitCode {
+    let _ = writeln!(anstream::stderr(), "error: starting the command: {error}");
+    ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
+}
+
+/// Runs the command to its end and passes on what others want to tell it. What a terminal sends reaches it by itself,
+/// and must not end us before it.
+fn supervise(mut command: Command) -> io::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Watched before there is anything to clean up after.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let (mut interrupt, mut quit) = (signal(SignalKind::interrupt())?, signal(SignalKind::quit())?);
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => return Ok(not_started(&error)),
+        };
+        let pid = Pid::from_child(&child);
+        let mut waiting = tokio::task::spawn_blocking(move || child.wait());
+        loop {
+            let passed_on = tokio::select! {
+                ended = &mut waiting => return ended.map_err(io::Error::other)?.map(code_of),
+                _ = terminate.recv() => Signal::TERM,
+                _ = hangup.recv() => Signal::HUP,
+                _ = interrupt.recv() => continue,
+                _ = quit.recv() => continue,
+            };
+            // It may just have ended.
+            let _ = kill_process(pid, passed_on);
+        }
+    })
+}
+
+/// As a shell has it: 128 and the signal for a command that a signal ended.
+fn code_of(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
