@@ -1,25 +1,21 @@
-//! The paths that are served, and what all requests share: limits, errors, and one log line.
+//! The paths that are served, and what their handlers share: who asks, for what, and how it is answered.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
-    middleware::{self, Next},
+    extract::{FromRequestParts, RawPathParams, State},
+    middleware,
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use http::{Method, StatusCode, header, request::Parts};
+use http::{StatusCode, header, request::Parts};
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     App,
     access::Principal,
-    audit::{self, Entry, Peer},
     error::{ApiError, json_response},
     names::{EnvironmentName, Version},
     policy::Right,
@@ -29,9 +25,11 @@ use super::{
 use crate::{esc::reference::check_organization, lang::MAX_DOCUMENT};
 
 mod body;
+mod cloning;
 mod definitions;
 mod environments;
 mod form;
+mod observe;
 mod opening;
 mod referrers;
 mod revisions;
@@ -40,14 +38,13 @@ mod token;
 mod tokens;
 mod user;
 
+use observe::{Noted, noted, observe, too_large};
+
 /// Largest body that is no definition: a form with a token in it, or a few names.
 const MAX_BODY: usize = 64 << 10;
 
 /// Largest definition that is read.
 const MAX_DEFINITION: usize = MAX_DOCUMENT;
-
-/// Longest time for one request. Evaluation takes milliseconds; reading a file may hang on a network disk.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Entries of one answer when the client does not say, and at most.
 const DEFAULT_COUNT: usize = 100;
@@ -98,7 +95,7 @@ fn of_environments() -> Router<Arc<App>> {
         .route(ENVIRONMENT, get(definitions::get).patch(definitions::update).delete(environments::delete))
         .route(&path("/decrypt"), get(definitions::decrypt))
         .route(&path("/check"), post(opening::check))
-        .route(&path("/clone"), post(environments::clone))
+        .route(&path("/clone"), post(cloning::clone))
         .route(&path("/settings"), get(environments::settings).patch(environments::change_settings))
         .route(&path("/metadata"), get(environments::metadata))
         .route(&path("/referrers"), get(referrers::list))
@@ -127,140 +124,6 @@ fn of_revisions() -> Router<Arc<App>> {
         .route(&path("/{version}/referrers"), get(referrers::list))
         .route(&path("/{version}/retract"), post(revisions::retract))
         .route(&path("/{version}/tags"), get(revisions::tags))
-}
-
-/// What a request turned out to be about, for its line in the logs.
-#[derive(Debug, Clone, Default)]
-struct Noted(Arc<Notes>);
-
-#[derive(Debug, Default)]
-struct Notes {
-    principal: OnceLock<Principal>,
-    /// The name of the token, where it has one.
-    token: OnceLock<Arc<str>>,
-    organization: OnceLock<String>,
-    environment: OnceLock<EnvironmentName>,
-    revision: OnceLock<u64>,
-}
-
-impl Noted {
-    /// Whose token was shown, or would be given.
-    fn principal(&self, principal: &Principal, token: Option<Arc<str>>) {
-        // The first one counts: there is one in a request.
-        let _ = self.0.principal.set(principal.clone());
-        if let Some(name) = token {
-            let _ = self.0.token.set(name);
-        }
-    }
-
-    fn organization(&self, name: &str) {
-        let _ = self.0.organization.set(name.to_owned());
-    }
-
-    fn environment(&self, name: &EnvironmentName) {
-        let _ = self.0.environment.set(name.clone());
-    }
-
-    /// The revision that is read, or was made.
-    fn revision(&self, number: u64) {
-        let _ = self.0.revision.set(number);
-    }
-}
-
-fn noted(parts: &Parts) -> Noted {
-    parts.extensions.get::<Noted>().cloned().unwrap_or_default()
-}
-
-/// Limits a request and logs it: never its query, its body, or what its path holds beside the checked names.
-async fn observe(State(app): AppState, mut request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let peer = request.extensions().get::<Peer>().copied();
-    let noted = Noted::default();
-    request.extensions_mut().insert(noted.clone());
-    let limit = limit(&method, route.as_deref());
-    let response = if announces_more(&request, limit) {
-        too_large(limit).into_response()
-    } else {
-        tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the request took too long").into_response()
-        })
-    };
-    let action = route.as_deref().and_then(|route| audit::action(&method, route));
-    let response = match action {
-        Some(action) if app.audit.is_some() => record(&app, action, &noted, peer, response).await,
-        _ => response,
-    };
-    tracing::info!(
-        %method,
-        route = route.as_deref().unwrap_or("none"),
-        environment = noted.0.environment.get().map(tracing::field::display),
-        status = response.status().as_u16(),
-        duration_ms = start.elapsed().as_millis(),
-        "answered"
-    );
-    response
-}
-
-/// Writes the line of the audit log. What can't be recorded is not answered.
-async fn record(
-    app: &Arc<App>,
-    action: &'static str,
-    noted: &Noted,
-    peer: Option<Peer>,
-    response: Response,
-) -> Response {
-    let status = response.status().as_u16();
-    let notes = &noted.0;
-    let author = notes.principal.get().map(Principal::author);
-    let entry = Entry {
-        time: time(app.now()),
-        action: action.to_owned(),
-        actor: author.as_ref().map(|author| author.login.clone()),
-        subject: match (notes.token.get(), author) {
-            (Some(name), _) => Some(name.to_string()),
-            (None, author) => author.map(|author| author.name),
-        },
-        target: match (notes.environment.get(), notes.organization.get()) {
-            (Some(environment), _) => Some(environment.to_string()),
-            (None, organization) => organization.cloned(),
-        },
-        revision: notes.revision.get().copied(),
-        status,
-        outcome: audit::Outcome::of(status),
-        from: peer.map(|Peer(address)| address.ip().to_string()),
-    };
-    let recorded = app.blocking(move |app| match &app.audit {
-        Some(audit) => audit.record(&entry).map_err(|error| {
-            tracing::error!(%error, "the audit log can't be written");
-            ApiError::internal()
-        }),
-        None => Ok(()),
-    });
-    match recorded.await {
-        Ok(()) => response,
-        Err(error) => error.into_response(),
-    }
-}
-
-/// What may come to a path.
-fn limit(method: &Method, route: Option<&str>) -> usize {
-    let takes_definition = match route {
-        Some(ENVIRONMENT) => method == Method::PATCH,
-        Some(route) => route.ends_with("/yaml/open") || route.ends_with("/yaml/check"),
-        None => false,
-    };
-    if takes_definition { MAX_DEFINITION } else { MAX_BODY }
-}
-
-fn announces_more(request: &Request, limit: usize) -> bool {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64)
-}
-
-fn too_large(limit: usize) -> ApiError {
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes"))
 }
 
 impl FromRequestParts<Arc<App>> for Principal {
