@@ -6,16 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use json_patch::Patch;
+use json_patch::{Patch, PatchError};
 use serde_json::{Map, Value, json};
 
 use super::{
+    document::{Document, Json},
     fit::Receiver,
     names::{AGENT, BINARY, BINARY_VOLUME, SAFE_TO_EVICT, STATUS, is_our_volume},
     ours::{self, Earlier},
     patch::{Editor, Step, Step::Index, Step::Key},
     plan::Injection,
-    pod::{Container, Pod, is_our_variable},
+    pod::{Container, Pod},
     quantity::Quantity,
     sidecar::METRICS_PORT,
 };
@@ -36,7 +37,7 @@ const NOT_IN_INIT_CONTAINERS: &[&str] = &["livenessProbe", "readinessProbe", "li
 /// The patch from the pod as it stands to the pod as planned. `found` is the pod as it stands, `stripped` the same
 /// without what is ours.
 pub fn patch(
-    document: &Value,
+    document: &Document<'_>,
     found: &Pod<'_>,
     stripped: &Pod<'_>,
     earlier: Option<&Earlier>,
@@ -64,43 +65,58 @@ pub fn patch(
     editor.into_patch()
 }
 
-/// The pod without what is neither looked at nor written here: to copy the whole would cost more than all the rest.
-/// Every list keeps all its elements, so positions are those of the pod.
-fn skeleton(document: &Value, with_variables: bool) -> Value {
-    let members = |object: &Value, keys: &[&str]| {
-        let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), object.get(key)?.clone())));
-        Value::Object(kept.collect())
-    };
-    let is = |object: &Value, is: fn(&str) -> bool| member(object, "name").is_some_and(is);
-    let list = |value: &Value, keys: &[&str], whole: fn(&str) -> bool| match value {
-        Value::Array(items) => items
-            .iter()
-            .map(|item| if is(item, whole) { item.clone() } else { members(item, keys) })
-            .collect(),
-        other => other.clone(),
-    };
+/// Applies a patch as the API server will, to as much of the pod as patches touch. The API server answers one that does
+/// not apply with a failure that no `failurePolicy` softens and that doesn't say whose it is.
+pub fn rehearse(document: &Document<'_>, patch: &Patch) -> Result<(), PatchError> {
+    let touches_variables = patch.0.iter().any(|operation| operation.path().as_str().contains("/env"));
+    json_patch::patch_unsafe(&mut skeleton(document, touches_variables), patch)
+}
+
+/// The pod without what is not written here.
+fn skeleton(document: &Document<'_>, with_variables: bool) -> Value {
+    let root = document.root();
     let mut spec = Map::new();
-    if let Some(shares) = document.pointer("/spec/shareProcessNamespace") {
-        spec.insert("shareProcessNamespace".to_owned(), shares.clone());
-    }
-    if let Some(volumes) = document.pointer("/spec/volumes") {
-        spec.insert("volumes".to_owned(), list(volumes, &["name"], is_our_volume));
-    }
-    for key in ["initContainers", "containers"] {
-        if let Some(containers) = document.get("spec").and_then(|spec| spec.get(key)) {
-            let mut keys = vec!["name", "command", "args", "volumeMounts"];
-            keys.extend(with_variables.then_some("env"));
-            spec.insert(key.to_owned(), list(containers, &keys, |name| name == AGENT));
+    if let Some(members) = root.get("spec").and_then(Json::as_object) {
+        for (key, value) in members.iter() {
+            let value = match key {
+                "containers" | "initContainers" => containers(value, with_variables),
+                "volumes" | "shareProcessNamespace" => value.to_value(),
+                _ => continue,
+            };
+            spec.insert(key.to_owned(), value);
         }
     }
     let mut pod = Map::new();
-    if let Some(metadata) = document.get("metadata") {
-        let annotations =
-            if metadata.is_object() { members(metadata, &["annotations"]) } else { metadata.clone() };
-        pod.insert("metadata".to_owned(), annotations);
+    match root.get("metadata") {
+        Some(Json::Object(metadata)) => {
+            let annotations =
+                metadata.get("annotations").map(|found| ("annotations".to_owned(), found.to_value()));
+            pod.insert("metadata".to_owned(), Value::Object(annotations.into_iter().collect()));
+        }
+        Some(odd) => {
+            pod.insert("metadata".to_owned(), odd.to_value());
+        }
+        None => {}
     }
     pod.insert("spec".to_owned(), Value::Object(spec));
     Value::Object(pod)
+}
+
+fn containers(list: &Json<'_>, with_variables: bool) -> Value {
+    let is_written = |key: &str| {
+        matches!(key, "name" | "command" | "args" | "volumeMounts") || (with_variables && key == "env")
+    };
+    let container = |container: &Json<'_>| match container {
+        Json::Object(members) if container.get("name").and_then(Json::as_str) != Some(AGENT) => {
+            let written = members.iter().filter(|(key, _)| is_written(key));
+            Value::Object(written.map(|(key, value)| (key.to_owned(), value.to_value())).collect())
+        }
+        whole => whole.to_value(),
+    };
+    match list {
+        Json::List(items) => Value::Array(items.iter().map(container).collect()),
+        odd => odd.to_value(),
+    }
 }
 
 /// Position of the element of a list whose `key` is `value`.
@@ -289,6 +305,12 @@ fn variables(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
     if !doomed.is_empty() && elements(editor, &list).is_empty() {
         editor.remove(&list);
     }
+}
+
+/// Whether kubelet takes a variable from a volume of ours.
+fn is_our_variable(entry: &Value) -> bool {
+    let volume = entry.pointer("/valueFrom/fileKeyRef/volumeName");
+    volume.and_then(Value::as_str).is_some_and(is_our_volume)
 }
 
 /// A member that is text.

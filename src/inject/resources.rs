@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
+    document::Json,
     layer::Resource,
     pod::{Container, Pod},
     quantity::Quantity,
@@ -110,8 +111,12 @@ fn is_guaranteed(pod: &Pod<'_>) -> bool {
 fn is_fixed(container: &Container<'_>, name: &str) -> bool {
     let quantity = |kind: &str| {
         let value = container.resources?.get(kind)?.get(name)?;
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.parse::<Quantity>().ok().map(|quantity| quantity.milli())
+        let quantity: Quantity = match value {
+            Json::Text(text) => text.parse().ok()?,
+            Json::Number(number) => number.to_string().parse().ok()?,
+            _ => return None,
+        };
+        Some(quantity.milli())
     };
     quantity("limits")
         .is_some_and(|limit| limit > 0 && quantity("requests").is_none_or(|request| request == limit))
