@@ -1,42 +1,23 @@
 //! A pod's JSON, as much of it as is looked at or written here.
 //!
-//! It borrows from the text that brought it, and keeps the members of an object in a list: of a large pod, the trees of
-//! maps that [`Value`] makes of it would cost more time than all the rest of an admission. What nobody here looks at is
-//! passed over while reading. Every list keeps all its elements, so positions are those of the pod.
+//! It borrows from the text that brought it, and what nobody here looks at is passed over while reading: of a large pod,
+//! most. Every list keeps all its elements, so positions are those of the pod.
 
 use std::{borrow::Cow, fmt};
 
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use super::names::{AGENT, is_our_volume};
+use super::{
+    json::{Json, Members},
+    names::{AGENT, is_our_volume},
+};
 
 /// A pod as it was sent. Whatever else the text is, such as a number, is kept too: who reads it says what is wrong.
 #[derive(Clone)]
 pub struct Document<'a>(Json<'a>);
-
-/// A JSON value.
-#[derive(Clone)]
-pub enum Json<'a> {
-    /// `null`.
-    Null,
-    /// `true`, `false`.
-    Bool(bool),
-    /// A number, as it was written.
-    Number(Number),
-    /// A text.
-    Text(Cow<'a, str>),
-    /// An array.
-    List(Vec<Json<'a>>),
-    /// An object.
-    Object(Members<'a>),
-}
-
-/// The members of an object, in order.
-#[derive(Clone, Default)]
-pub struct Members<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 /// Which part of a value is kept.
 #[derive(Clone, Copy)]
@@ -115,87 +96,9 @@ impl<'a> Document<'a> {
     }
 }
 
-impl<'a> Json<'a> {
-    /// A member of an object.
-    pub fn get(&self, key: &str) -> Option<&Self> {
-        self.as_object()?.get(key)
-    }
-
-    /// The members of an object.
-    pub fn as_object(&self) -> Option<&Members<'a>> {
-        if let Self::Object(members) = self { Some(members) } else { None }
-    }
-
-    /// The elements of a list.
-    pub fn as_list(&self) -> Option<&[Self]> {
-        if let Self::List(items) = self { Some(items) } else { None }
-    }
-
-    /// A text.
-    pub fn as_str(&self) -> Option<&str> {
-        if let Self::Text(text) = self { Some(text) } else { None }
-    }
-
-    /// True or false.
-    pub fn as_bool(&self) -> Option<bool> {
-        if let Self::Bool(flag) = self { Some(*flag) } else { None }
-    }
-
-    /// An integer.
-    pub fn as_i64(&self) -> Option<i64> {
-        if let Self::Number(number) = self { number.as_i64() } else { None }
-    }
-
-    /// The same as a tree that can be changed.
-    pub fn to_value(&self) -> Value {
-        match self {
-            Self::Null => Value::Null,
-            Self::Bool(flag) => Value::Bool(*flag),
-            Self::Number(number) => Value::Number(number.clone()),
-            Self::Text(text) => Value::String(text.to_string()),
-            Self::List(items) => Value::Array(items.iter().map(Self::to_value).collect()),
-            Self::Object(members) => {
-                Value::Object(members.iter().map(|(key, value)| (key.to_owned(), value.to_value())).collect())
-            }
-        }
-    }
-}
-
-impl<'a> Members<'a> {
-    /// A member. Of two with one name the later counts, as for most readers of JSON.
-    pub fn get(&self, key: &str) -> Option<&Json<'a>> {
-        self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
-    }
-
-    /// All members.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
-        self.0.iter().map(|(key, value)| (key.as_ref(), value))
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl From<Value> for Document<'static> {
     fn from(pod: Value) -> Self {
-        Self(Json::from(pod))
-    }
-}
-
-impl From<Value> for Json<'static> {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Bool(flag) => Self::Bool(flag),
-            Value::Number(number) => Self::Number(number),
-            Value::String(text) => Self::Text(Cow::Owned(text)),
-            Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
-            Value::Object(map) => Self::Object(Members(
-                map.into_iter().map(|(key, value)| (Cow::Owned(key), Self::from(value))).collect(),
-            )),
-        }
+        Self(POD.part_of(pod))
     }
 }
 
@@ -203,6 +106,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         POD.deserialize(deserializer).map(Self)
     }
+}
+
+/// Reads all there is.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Json<'de>, D::Error> {
+    Keep::All.deserialize(deserializer)
 }
 
 /// How `serde_json` hands over a number that no integer holds: as an object with this one member. The name is its own
@@ -249,48 +157,91 @@ impl<'de> Visitor<'de> for Keep {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
-        let element = match self {
-            Self::Elements { kept, ours } => Self::Element { kept, ours },
-            _ => Self::All,
-        };
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(element)? {
+        while let Some(item) = items.next_element_seed(self.element())? {
             list.push(item);
         }
         Ok(Json::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let mut kept = Vec::new();
-        // An element is kept whole until its name says that nobody asks for the rest; the API server writes names first.
-        let mut passes_over = matches!(self, Self::Members(_));
+        let mut kept = Members::default();
+        let mut gate = Gate::new(self);
         while let Some(Key(key)) = members.next_key()? {
             if key == NUMBER {
                 let digits: String = members.next_value()?;
                 return digits.parse().map(Json::Number).map_err(|_| A::Error::custom("a number is none"));
             }
-            let keep = self.member(&key);
-            if keep.is_none() && passes_over {
+            let Some(keep) = gate.keep(&key) else {
                 members.next_value::<IgnoredAny>()?;
                 continue;
-            }
-            let value = members.next_value_seed(keep.unwrap_or(Self::All))?;
-            if let (Self::Element { ours, .. }, "name", Json::Text(name)) = (self, key.as_ref(), &value) {
-                passes_over = !ours(name);
-            }
-            kept.push((key, value));
+            };
+            let value = members.next_value_seed(keep)?;
+            gate.passed(&key, &value);
+            kept.push(key, value);
         }
-        Ok(Json::Object(Members(kept)))
+        Ok(Json::Object(kept))
     }
 }
 
 impl Keep {
-    /// What is kept of a member; none where nobody looks at it.
-    fn member(self, key: &str) -> Option<Self> {
+    /// What is kept of each element of a list.
+    fn element(self) -> Self {
         match self {
-            Self::Members(members) => members.iter().find(|(name, _)| *name == key).map(|(_, keep)| *keep),
-            Self::Element { kept, .. } => kept.contains(&key).then_some(Self::All),
-            Self::All | Self::Elements { .. } => Some(Self::All),
+            Self::Elements { kept, ours } => Self::Element { kept, ours },
+            _ => Self::All,
+        }
+    }
+
+    /// The same of a tree as of a text.
+    fn part_of(self, value: Value) -> Json<'static> {
+        match value {
+            Value::Null => Json::Null,
+            Value::Bool(flag) => Json::Bool(flag),
+            Value::Number(number) => Json::Number(number),
+            Value::String(text) => Json::from(text),
+            Value::Array(items) => items.into_iter().map(|item| self.element().part_of(item)).collect(),
+            Value::Object(members) => {
+                let mut kept = Members::default();
+                let mut gate = Gate::new(self);
+                for (key, value) in members {
+                    let Some(keep) = gate.keep(&key) else { continue };
+                    let value = keep.part_of(value);
+                    gate.passed(&key, &value);
+                    kept.push(key, value);
+                }
+                Json::Object(kept)
+            }
+        }
+    }
+}
+
+/// Lets members of one object pass.
+struct Gate {
+    keep: Keep,
+    /// Whether the others are passed over. An element is kept whole until its name says that nobody asks for the rest; the
+    /// API server writes names first.
+    is_narrow: bool,
+}
+
+impl Gate {
+    fn new(keep: Keep) -> Self {
+        Self { keep, is_narrow: matches!(keep, Keep::Members(_)) }
+    }
+
+    /// What is kept of a member; none where nobody looks at it.
+    fn keep(&self, key: &str) -> Option<Keep> {
+        let named = match self.keep {
+            Keep::Members(members) => members.iter().find(|(name, _)| *name == key).map(|(_, keep)| *keep),
+            Keep::Element { kept, .. } => kept.contains(&key).then_some(Keep::All),
+            Keep::All | Keep::Elements { .. } => None,
+        };
+        named.or((!self.is_narrow).then_some(Keep::All))
+    }
+
+    fn passed(&mut self, key: &str, value: &Json<'_>) {
+        if let (Keep::Element { ours, .. }, "name", Some(name)) = (self.keep, key, value.as_str()) {
+            self.is_narrow = !ours(name);
         }
     }
 }
@@ -324,12 +275,6 @@ impl<'de> Deserialize<'de> for Key<'de> {
 impl fmt::Debug for Document<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Document")
-    }
-}
-
-impl fmt::Debug for Members<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(key, _)| key)).finish()
     }
 }
 

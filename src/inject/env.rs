@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-
 use super::{
+    json::{Json, Members},
     names::{self, BINARY, ENV_DIR},
     pod::Container,
     problem::Problem,
@@ -38,7 +37,7 @@ pub enum Way {
     /// The wrapper sets them and starts the command: the whole of its words.
     Wrapper(Vec<String>),
     /// Kubelet sets them: entries of the container's `env`.
-    Kubelet(Vec<Value>),
+    Kubelet(Vec<Json<'static>>),
 }
 
 /// The first kubelet that reads the files that the agent writes. Older ones set empty variables in silence.
@@ -156,17 +155,20 @@ impl Asked<'_> {
     }
 
     /// The entries that refer kubelet to the view's variables.
-    fn references(self) -> Vec<Value> {
+    fn references(self) -> Vec<Json<'static>> {
         let volume = names::env_volume(self.number);
         // Without ESC the file is there and empty, and the application starts all the same.
         let all_optional = self.request.on_failure == OnFailure::Start;
         let reference = |name: &str, is_optional: bool| {
-            let reference = if is_optional {
-                json!({"volumeName": volume, "path": kubelet::FILE, "key": name, "optional": true})
-            } else {
-                json!({"volumeName": volume, "path": kubelet::FILE, "key": name})
-            };
-            json!({"name": name, "valueFrom": {"fileKeyRef": reference}})
+            let mut reference = Members::default();
+            reference.push("volumeName", volume.clone().into());
+            reference.push("path", kubelet::FILE.into());
+            reference.push("key", name.to_owned().into());
+            if is_optional {
+                reference.push("optional", true.into());
+            }
+            let source = Json::object([("fileKeyRef", reference.into())]);
+            Json::object([("name", name.to_owned().into()), ("valueFrom", source)])
         };
         let variables = self.view.variables.iter();
         variables.map(|entry| reference(entry.name.as_str(), all_optional || entry.optional)).collect()

@@ -1,10 +1,9 @@
 //! Request and pod together: who receives what and as whom the agent runs, or everything that stands in the way.
 
-use serde_json::Value;
-
 use super::{
     Context,
     env::{self, Way},
+    json::Json,
     mounts, names,
     ours::Earlier,
     owner::{self, Owner},
@@ -74,11 +73,11 @@ pub struct Receiver {
     /// Its name.
     pub name: String,
     /// Its further mounts.
-    pub mounts: Vec<Value>,
+    pub mounts: Vec<Json<'static>>,
     /// Its wrapped command, where the wrapper sets its variables.
     pub command: Option<Vec<String>>,
     /// Its further variables, where kubelet sets them.
-    pub variables: Vec<Value>,
+    pub variables: Vec<Json<'static>>,
 }
 
 /// Fits the request to the pod (which is given without what is ours).
@@ -116,7 +115,7 @@ pub fn fit<'a>(
             kubelet |= !variables.is_empty();
             receivers.push(Receiver {
                 name: container.name.to_owned(),
-                mounts: planned.iter().map(mounts::Planned::to_json).collect(),
+                mounts: planned.into_iter().map(mounts::Planned::into_json).collect(),
                 command,
                 variables,
             });

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use json_patch::Patch;
 use serde_json::Value;
 
 mod annotations;
@@ -16,6 +15,7 @@ mod config;
 pub mod document;
 mod env;
 mod fit;
+pub mod json;
 pub mod keys;
 mod layer;
 mod mounts;
@@ -24,7 +24,7 @@ mod namespace;
 mod origin;
 mod ours;
 mod owner;
-mod patch;
+pub mod patch;
 mod plan;
 mod pod;
 pub mod policy;
@@ -34,6 +34,7 @@ mod receivers;
 mod reconcile;
 pub mod references;
 mod refresh;
+mod rehearsal;
 mod request;
 mod resources;
 mod sidecar;
@@ -41,8 +42,10 @@ mod values;
 pub mod version;
 mod views;
 
-use document::{Document, Json};
+use document::Document;
+use json::Json;
 pub use namespace::Namespace;
+use patch::Patch;
 use pod::{Malformed, Pod};
 pub use policy::Policy;
 pub use problem::Problem;

@@ -4,7 +4,8 @@
 //! on the pod as it was before us, so that deciding twice changes nothing.
 
 use super::{
-    document::{Document, Json},
+    document::Document,
+    json::Json,
     names::{AGENT, BINARY, is_our_volume},
     pod::{Container, Launcher, Pod, WordList},
 };

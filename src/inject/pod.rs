@@ -4,7 +4,8 @@
 //! which names the field; a null is the same as an absent field, as the API server takes it.
 
 use super::{
-    document::{Document, Json, Members},
+    document::Document,
+    json::{Json, Members},
     names::is_our_volume,
 };
 

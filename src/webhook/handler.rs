@@ -11,11 +11,9 @@ use super::{
 };
 use crate::{
     codes::{Code, admission},
-    inject::{self, Context, Policy, Problem, document::Document, problem::one_line},
+    inject::{self, Context, Policy, Problem, document::Document, patch::Patch, problem::one_line},
 };
 use http::StatusCode;
-use json_patch::Patch;
-
 /// Where the question came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
@@ -169,7 +167,7 @@ fn respond<'a>(uid: &'a str, outcome: inject::Outcome, pod: &Document<'_>) -> (R
         }
         inject::Outcome::Injected { patch, warnings } => {
             let record = Record::new(metrics::Outcome::Injected);
-            if patch.is_empty() {
+            if patch.0.is_empty() {
                 return (Response::allow(uid, warnings), record);
             }
             match try_patch(&patch, pod) {
@@ -194,7 +192,7 @@ fn respond<'a>(uid: &'a str, outcome: inject::Outcome, pod: &Document<'_>) -> (R
 fn try_patch(patch: &Patch, pod: &Document<'_>) -> Result<Vec<u8>, String> {
     inject::rehearse(pod, patch).map_err(|error| {
         // By number and place: the error's own text is not ours to vouch for.
-        format!("operation {} at {}", error.operation, one_line(error.path.as_str()))
+        one_line(&error.to_string())
     })?;
     serde_json::to_vec(patch).map_err(|_| "it is no JSON".to_owned())
 }
@@ -220,11 +218,12 @@ pub(super) fn pointer(code: Code) -> String {
 
 #[cfg(test)]
 mod tests {
-    use json_patch::{AddOperation, PatchOperation, jsonptr::PointerBuf};
+    use json_patch::jsonptr::PointerBuf;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::codes::admission::{MALFORMED, TOO_LARGE};
+    use crate::inject::{json::Json, patch::Operation};
 
     fn outcome(outcome: inject::Outcome) -> (Value, Record) {
         let pod = json!({"metadata": {"generateName": "shop-5d-"}, "spec": {"containers": []}});
@@ -234,9 +233,9 @@ mod tests {
         (body["response"].clone(), record)
     }
 
-    fn add(path: &str, value: Value) -> Patch {
+    fn add(path: &str, value: Json<'static>) -> Patch {
         let path = PointerBuf::parse(path).unwrap();
-        Patch(vec![PatchOperation::Add(AddOperation { path, value })])
+        Patch(vec![Operation::Add { path, value }])
     }
 
     #[test]
@@ -248,7 +247,7 @@ mod tests {
 
     #[test]
     fn injected_pods_get_their_patch() {
-        let patch = add("/metadata/labels", json!({"a": "b"}));
+        let patch = add("/metadata/labels", Json::object([("a", "b".into())]));
         let (response, record) = outcome(inject::Outcome::Injected { patch, warnings: Vec::new() });
         let sent = base64::Engine::decode(
             &base64::engine::general_purpose::STANDARD,
@@ -272,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_patch_that_does_not_apply_is_denied_as_our_defect() {
-        let patch = add("/spec/initContainers/0", json!({"env": "planted"}));
+        let patch = add("/spec/initContainers/0", Json::object([("env", "planted".into())]));
         let (response, record) = outcome(inject::Outcome::Injected { patch, warnings: Vec::new() });
         assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(500)));
         let message = response["status"]["message"].as_str().unwrap();

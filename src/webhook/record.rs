@@ -4,7 +4,7 @@
 use super::metrics::Outcome;
 use crate::{
     codes::{Code, admission},
-    inject::document::{Document, Json},
+    inject::{document::Document, json::Json},
 };
 
 /// What is told of an admission.
