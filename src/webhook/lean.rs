@@ -50,7 +50,9 @@ struct Resource<'a> {
 
 /// The review, if there is nothing whatever to say against it.
 pub(super) fn pod_creation(body: &[u8]) -> Option<Review<PodCreation<'_>>> {
-    let Envelope { api_version, kind, request } = serde_json::from_slice(body).ok()?;
+    // Seen to be UTF-8 once, and not text by text.
+    let text = std::str::from_utf8(body).ok()?;
+    let Envelope { api_version, kind, request } = serde_json::from_str(text).ok()?;
     let Request { uid, resource, sub_resource, operation, namespace, dry_run, object } = request;
     let Resource { group, version, resource } = resource;
     let is_creation = api_version == API_VERSION
