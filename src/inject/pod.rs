@@ -181,7 +181,7 @@ fn containers<'a>(spec: Object<'a>, key: &str) -> Checked<Vec<Container<'a>>> {
     spec.each(key, Container::read)
 }
 
-fn annotations<'a>(metadata: Object<'a>) -> Checked<Vec<(&'a str, &'a str)>> {
+fn annotations(metadata: Object<'_>) -> Checked<Vec<(&str, &str)>> {
     let Some(annotations) = metadata.object("annotations")? else { return Ok(Vec::new()) };
     let entries = annotations.0.iter().map(|(key, value)| match value.as_str() {
         Some(value) => Ok((key, value)),

@@ -186,7 +186,7 @@ fn agent(editor: &mut Editor<'_>, earlier: Option<&Earlier>, injection: &Injecti
     editor.set(&path(&[&at, &[Key("args")]]), words(&injection.arguments));
     for key in LIFECYCLE {
         let field = path(&[&at, &[Key(key)]]);
-        match injection.lifecycle.get(*key) {
+        match injection.lifecycle.get(key) {
             Some(wanted) if editor.get(&field).is_some_and(|present| covers(present, wanted)) => {}
             Some(wanted) => editor.set(&field, wanted.clone()),
             None => editor.remove(&field),

@@ -26,7 +26,7 @@ struct Envelope<'a> {
 struct Request<'a> {
     uid: String,
     #[serde(borrow)]
-    resource: Resource<'a>,
+    resource: GroupVersionResource<'a>,
     #[serde(borrow, default)]
     sub_resource: Cow<'a, str>,
     #[serde(borrow)]
@@ -39,7 +39,7 @@ struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-struct Resource<'a> {
+struct GroupVersionResource<'a> {
     #[serde(borrow)]
     group: Cow<'a, str>,
     #[serde(borrow)]
@@ -54,7 +54,7 @@ pub(super) fn pod_creation(body: &[u8]) -> Option<Review<PodCreation<'_>>> {
     let text = std::str::from_utf8(body).ok()?;
     let Envelope { api_version, kind, request } = serde_json::from_str(text).ok()?;
     let Request { uid, resource, sub_resource, operation, namespace, dry_run, object } = request;
-    let Resource { group, version, resource } = resource;
+    let GroupVersionResource { group, version, resource } = resource;
     let is_creation = api_version == API_VERSION
         && kind == KIND
         && (group.as_ref(), version.as_ref(), resource.as_ref()) == ("", "v1", "pods")
