@@ -74,6 +74,8 @@ pub struct Container<'a> {
     pub is_native_sidecar: bool,
     /// Its `resources`.
     pub resources: Option<&'a Map<String, Value>>,
+    /// The TCP ports that it says it listens on.
+    pub ports: Vec<i64>,
     /// What another webhook put before an earlier wrapping of ours; never set by reading a pod.
     pub launcher: Option<Launcher<'a>>,
 }
@@ -215,6 +217,7 @@ impl<'a> Container<'a> {
             run_as_user,
             is_native_sidecar: container.text("restartPolicy")? == Some("Always"),
             resources: container.object("resources")?.map(|resources| resources.0),
+            ports: container.each("ports", tcp_port)?.into_iter().flatten().collect(),
             launcher: None,
         })
     }
@@ -245,6 +248,13 @@ fn variable(entry: &Value) -> Checked<Option<(&str, Option<&str>)>> {
 pub fn is_our_variable(entry: &Value) -> bool {
     let volume = entry.pointer("/valueFrom/fileKeyRef/volumeName");
     volume.and_then(Value::as_str).is_some_and(is_our_volume)
+}
+
+/// A port; none where it is not one of TCP.
+fn tcp_port(port: &Value) -> Checked<Option<i64>> {
+    let port = Object::of(port)?;
+    let is_tcp = port.text("protocol")?.is_none_or(|protocol| protocol == "TCP");
+    Ok(port.integer("containerPort")?.filter(|_| is_tcp))
 }
 
 fn text(value: &Value) -> Checked<&str> {
