@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn repeats_opens_only_when_the_server_did_not_get_to_them() {
-        let unanswered = || Err(Lost::Unanswered { why: String::new() });
+        let unanswered = || Err(Lost::Unanswered { why: String::new(), refused: false });
         let cut_off = || Err(Lost::CutOff { why: String::new() });
         let untrusted = || Err(Lost::Untrusted { why: String::new() });
         let cases = [
