@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::print_stderr,
     missing_docs,
     unreachable_pub,
     reason = "tests fail by panicking"
@@ -40,7 +41,9 @@ fn smoke(target: &str, mutations: usize, body: fn(&[u8])) {
         }
     };
     tried(b"");
-    seeds.iter().for_each(|seed| tried(seed));
+    for seed in &seeds {
+        tried(seed);
+    }
     let mut generator = Generator::new(seeds);
     for _ in 0..mutations {
         tried(&generator.next_input());
