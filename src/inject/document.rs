@@ -66,6 +66,7 @@ const CONTAINERS: Keep = Keep::Elements {
         "command",
         "args",
         "env",
+        "ports",
         "volumeMounts",
         "resources",
         "restartPolicy",

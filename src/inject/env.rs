@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     agent::{kubelet, plan::OnFailure, wrapper::Wrapping},
-    codes::pod as codes,
+    codes::{delivery, pod as codes},
 };
 
 /// What `env-mode` says.
@@ -108,6 +108,7 @@ impl Asked<'_> {
             ));
         }
         if !is_wrapped {
+            problems.extend(self.empty_defaults(container));
             return Way::Kubelet(self.references());
         }
         let own = container.env.iter().map(|(name, _)| *name).filter(|_| projects);
@@ -152,6 +153,20 @@ impl Asked<'_> {
             "kubelet has to know the names of variables, and those of `environmentVariables` are only known when the environment is opened; name them in env.X annotations"
                 .to_owned()
         })
+    }
+
+    /// Variables that kubelet would never deliver in place of a missing value: it takes an empty one for missing.
+    fn empty_defaults(self, container: &Container<'_>) -> Vec<Problem> {
+        let empty = self.view.variables.iter().filter(|entry| entry.default.as_deref() == Some(""));
+        empty
+            .map(|entry| {
+                let message = format!(
+                    "its default is empty, which kubelet takes for missing, and it delivers the variables of container `{}`; make it optional instead, and it is unset",
+                    container.name
+                );
+                Problem::invalid(delivery::KUBELET_EMPTY, format!("variable {}", entry.name), message)
+            })
+            .collect()
     }
 
     /// The entries that refer kubelet to the view's variables.

@@ -4,6 +4,7 @@ use super::{
     Context,
     env::{self, Way},
     json::Json,
+    keys::{Key, PREFIX},
     mounts, names,
     ours::Earlier,
     owner::{self, Owner},
@@ -90,6 +91,7 @@ pub fn fit<'a>(
     let policy = context.policy;
     let (placement, mut problems, mut warnings) = receivers::place(pod, request, policy, earlier);
     problems.extend(taken_names(pod));
+    problems.extend(taken_port(pod, request));
     let views = views::group(&placement.receivers, request);
     let on_change = request.refresh.as_ref().map(|refresh| &refresh.on_change);
     let signals = matches!(on_change, Some(OnChange::Signal { .. }));
@@ -183,4 +185,12 @@ fn taken_names(pod: &Pod<'_>) -> Vec<Problem> {
             )
         })
         .collect()
+}
+
+/// The port for metrics, where a container of the pod says that it listens there: all of them share one network.
+fn taken_port(pod: &Pod<'_>, request: &Request) -> Option<Problem> {
+    let port = request.refresh.as_ref()?.metrics_port?;
+    let container = pod.all_containers().find(|container| container.ports.contains(&i64::from(port)))?;
+    let message = format!("{port} is a port of container `{}`; choose a free one", container.name);
+    Some(Problem::invalid(codes::PORT_TAKEN, format!("{PREFIX}{}", Key::MetricsPort), message))
 }

@@ -12,7 +12,7 @@ use super::{
     },
     origin::{Identity, Origin, ProjectedToken},
     owner::Owner,
-    pod::Pod,
+    pod::{Container, Pod},
     policy::Policy,
     problem::Problem,
     quantity::Quantity,
@@ -20,7 +20,7 @@ use super::{
     resources, sidecar,
 };
 use crate::{
-    agent::plan::{self, Api, Auth, OrganizationToken, Plan, VERSION, View},
+    agent::plan::{self, Api, Auth, Mesh, OrganizationToken, Plan, VERSION, View},
     codes::annotations as codes,
 };
 
@@ -72,7 +72,7 @@ pub fn plan(
     policy: &Policy,
     shape: Shape<'_>,
 ) -> Result<Injection, Problem> {
-    let agent_plan = agent_plan(request, origin, policy, &shape);
+    let agent_plan = agent_plan(request, origin, policy, &shape, mesh(pod, shape.position));
     let plan_text = match agent_plan.to_variable() {
         Ok(text) if text.len() <= MAX_PLAN_BYTES => text,
         outcome => {
@@ -119,7 +119,26 @@ fn directories(number: usize, fitted: &Fitted<'_>) -> Vec<(String, String)> {
     files.into_iter().chain(fitted.has_variables().then_some(env)).collect()
 }
 
-fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape<'_>) -> Plan {
+/// The mesh whose rules are there when the agent first connects, and whose proxy is not.
+fn mesh(pod: &Pod<'_>, position: usize) -> Option<Mesh> {
+    let mesh = |container: &Container<'_>| Mesh::of_container(container.name);
+    let (before, after) = pod.init_containers.split_at_checked(position)?;
+    let has_proxy = before.iter().any(|container| container.is_native_sidecar && mesh(container).is_some());
+    // Without such a container it is the node that sets the rules, before any container starts.
+    let has_rules_later = after.iter().any(|container| Mesh::is_set_up_by(container.name));
+    if has_proxy || has_rules_later {
+        return None;
+    }
+    pod.all_containers().find_map(mesh)
+}
+
+fn agent_plan(
+    request: &Request,
+    origin: &Origin,
+    policy: &Policy,
+    shape: &Shape<'_>,
+    mesh: Option<Mesh>,
+) -> Plan {
     let views = shape.views.iter().enumerate().map(|(number, fitted)| View {
         containers: fitted.view.containers.iter().map(|container| container.name.to_owned()).collect(),
         mount_path: request.mount_path.clone(),
@@ -144,6 +163,7 @@ fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape
         timeout_seconds: whole_seconds(request.timeout),
         on_failure: request.on_failure,
         binary_dir: shape.has_binary().then(|| BINARY_DIR.to_owned()),
+        mesh,
         views: views.collect(),
         refresh: request.refresh.as_ref().map(|refresh| plan::Refresh {
             interval_seconds: whole_seconds(refresh.interval),

@@ -76,6 +76,8 @@ pub struct Container<'a> {
     pub is_native_sidecar: bool,
     /// Its `resources`.
     pub resources: Option<&'a Members<'a>>,
+    /// The TCP ports that it says it listens on.
+    pub ports: Vec<i64>,
     /// What another webhook put before an earlier wrapping of ours; never set by reading a pod.
     pub launcher: Option<Launcher<'a>>,
 }
@@ -217,6 +219,7 @@ impl<'a> Container<'a> {
             run_as_user,
             is_native_sidecar: container.text("restartPolicy")? == Some("Always"),
             resources: container.object("resources")?.map(|resources| resources.0),
+            ports: container.each("ports", tcp_port)?.into_iter().flatten().collect(),
             launcher: None,
         })
     }
@@ -247,6 +250,13 @@ fn variable<'a>(entry: &'a Json<'a>) -> Checked<Option<(&'a str, Option<&'a str>
 fn takes_from_us(source: Object<'_>) -> bool {
     let volume = source.0.get("fileKeyRef").and_then(|reference| reference.get("volumeName")?.as_str());
     volume.is_some_and(is_our_volume)
+}
+
+/// A port; none where it is not one of TCP.
+fn tcp_port<'a>(port: &'a Json<'a>) -> Checked<Option<i64>> {
+    let port = Object::of(port)?;
+    let is_tcp = port.text("protocol")?.is_none_or(|protocol| protocol == "TCP");
+    Ok(port.integer("containerPort")?.filter(|_| is_tcp))
 }
 
 fn text<'a>(value: &'a Json<'a>) -> Checked<&'a str> {
