@@ -84,7 +84,7 @@ async fn open_at(
     if outcome.has_errors() {
         return Err(ApiError::evaluation(&environment.to_string(), outcome.diagnostics));
     }
-    let Outcome { value, diagnostics } = outcome;
+    let Outcome { value, diagnostics, .. } = outcome;
     let id = app.sessions.open(principal, environment, value, lifetime, app.clock.now())?;
     let warnings: Vec<_> = diagnostics.iter().map(DiagnosticWire).collect();
     if warnings.is_empty() {
