@@ -226,6 +226,7 @@ fn a_server_that_nobody_can_use_does_not_start() {
         organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
         tokens: tokens.iter().map(|&token| Secret::from(token)).collect(),
         issuer: None,
+        test_providers: false,
         tls: None,
         clock: Clock::system(),
     };
