@@ -26,10 +26,7 @@ impl Reader<'_> {
         let function =
             name.strip_prefix("fn::").and_then(|function| self.function(function, argument, below));
         Some(match function {
-            Some(function) => {
-                let at = span(key);
-                ExprKind::Call(Box::new(Call { name, at, function }))
-            }
+            Some(function) => ExprKind::Call(Box::new(Call { name, function })),
             None => {
                 let key = place.at(span(key).within(&place.range().environment));
                 self.broken(&key, "'fn::' is a reserved prefix")

@@ -10,7 +10,7 @@ use super::{
     evaluate::Evaluator,
     export,
     place::{Place, push_key},
-    schema::{Schema, schema_of_schemas},
+    schema::{SCHEMA_OF_SCHEMAS, Schema},
     seam::{Answer, Call as ProviderCall, CallId, Operation, Rotation, RotationStatus},
     syntax::{Call, Expr, Function, Unary},
     value::{Kind, Text, Value},
@@ -60,16 +60,14 @@ impl<'e> Evaluator<'e> {
             None => (self.argument(argument), true),
         };
         if !fits || value.any_unknown() {
-            let unknown = Value::unknown_of(Some(Arc::new(gives)), value.any_secret(), place.clone());
-            return if function == Unary::Final { self.unknown_final(&value, place) } else { unknown };
+            return match function {
+                // Final as far as it is known.
+                Unary::Final => builtins::whole(&value, place).sealed(),
+                _ => Value::unknown_of(Some(Arc::new(gives)), value.any_secret(), place.clone()),
+            };
         }
         let result = builtins::unary(function, &value, place, self.program.budget.left());
         self.computed(result, place)
-    }
-
-    /// A final value in which something is unknown is final as far as it is known.
-    fn unknown_final(&mut self, value: &Value, place: &Place) -> Value {
-        builtins::whole(value, place).sealed()
     }
 
     fn binary(
@@ -120,7 +118,7 @@ impl<'e> Evaluator<'e> {
 
     /// The value itself, whether or not it fits: that is told.
     fn validate(&mut self, schema: &'e Expr, value: &'e Expr, place: &Place) -> Value {
-        let (asked, fits) = self.typed(schema, &schema_of_schemas());
+        let (asked, fits) = self.typed(schema, &SCHEMA_OF_SCHEMAS);
         let value = if !fits || asked.any_unknown() {
             self.argument(value)
         } else {

@@ -1,4 +1,4 @@
-//! Evaluates an environment with everything it imports.
+//! Evaluates an environment with everything it imports (`imports`).
 //!
 //! Every imported name is loaded and evaluated once, by itself: an import never sees the values of its importer.
 //!
@@ -11,12 +11,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    MAX_IMPORTS, Mode, Options, Outcome, Secrets,
-    budget::{Budget, Exceeded},
+    Mode, Options, Outcome, Secrets,
+    budget::Budget,
     diagnostic::{Diagnostics, Range},
-    evaluate::{Evaluator, Scope},
-    export,
-    merge::merge,
+    evaluate::Evaluator,
+    imports::Imported,
     place::Place,
     reader,
     seam::{Answer, Call, CallId, Catalogue, Load, Rotation},
@@ -27,9 +26,6 @@ use crate::secret::Secret;
 
 /// Steps that wait for one another: nesting, references and imports. Bounds the stack.
 pub(super) const MAX_WAITING: usize = 256;
-
-/// Imports that import one another.
-const MAX_IMPORT_DEPTH: usize = 128;
 
 /// What a byte of a definition counts against the budget: read, it takes at most about this many times its room.
 const DOCUMENT_WEIGHT: usize = 16;
@@ -47,13 +43,13 @@ pub struct Evaluation {
     text: Secret,
     pub(super) options: Options,
     pub(super) budget: Budget,
-    environments: BTreeMap<Arc<str>, Environment>,
+    pub(super) environments: BTreeMap<Arc<str>, Environment>,
     pub(super) answers: BTreeMap<CallId, Answer>,
     calls: Vec<Call>,
     asked: usize,
     pub(super) rotations: Vec<Rotation>,
     pub(super) waiting: usize,
-    import_depth: usize,
+    pub(super) import_depth: usize,
 }
 
 /// How far an evaluation has come.
@@ -67,20 +63,21 @@ pub enum Progress {
 
 /// One environment of an evaluation.
 #[derive(Debug)]
-struct Environment {
+pub(super) struct Environment {
     /// None if it could not be had.
-    document: Option<Arc<Document>>,
-    state: State,
+    pub(super) document: Option<Arc<Document>>,
+    pub(super) state: State,
     /// What evaluating it has found.
     diagnostics: Diagnostics,
     /// Whether something in it waits for a provider.
-    unsettled: bool,
+    pub(super) unsettled: bool,
     /// Among the environments, when it was first needed: diagnostics are told in this order.
     order: usize,
 }
 
+/// How far an environment is.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// It has been read.
     Fresh,
     Running,
@@ -99,14 +96,6 @@ enum State {
 pub(super) struct World<'w> {
     pub(super) loader: &'w dyn Load,
     pub(super) catalogue: &'w dyn Catalogue,
-}
-
-/// What an import amounts to.
-pub(super) struct Imported {
-    /// Unknown if it could not be had, of which has been told.
-    pub(super) value: Value,
-    /// Whether something in it waits for a provider.
-    pub(super) unsettled: bool,
 }
 
 impl Evaluation {
@@ -130,7 +119,7 @@ impl Evaluation {
 
     /// Evaluates as far as that is possible without further answers.
     ///
-    /// A call that is reported and never answered keeps the evaluation from being finished.
+    /// Every call that is reported has to be answered before the next step. What is done is not to be run again.
     pub fn run(&mut self, loader: &dyn Load, catalogue: &dyn Catalogue) -> Progress {
         let world = World { loader, catalogue };
         self.start_over();
@@ -187,7 +176,7 @@ impl Evaluation {
     }
 
     /// Reads a document; it is there afterwards if it has no errors.
-    fn read(&mut self, name: &Arc<str>, text: &str, secrets: Secrets) {
+    pub(super) fn read(&mut self, name: &Arc<str>, text: &str, secrets: Secrets) {
         let mut diagnostics = Diagnostics::default();
         if self.budget.charge(text.len().saturating_mul(DOCUMENT_WEIGHT)).is_err() {
             diagnostics.error(&Place::root(Range::start_of(name)), Budget::MESSAGE);
@@ -205,7 +194,7 @@ impl Evaluation {
         }
     }
 
-    fn insert(
+    pub(super) fn insert(
         &mut self,
         name: &Arc<str>,
         document: Option<Arc<Document>>,
@@ -234,7 +223,7 @@ impl Evaluation {
     }
 
     /// Evaluates a document that has been read. `root` is what it takes for the root of the evaluation.
-    fn evaluate(
+    pub(super) fn evaluate(
         &mut self,
         name: &Arc<str>,
         document: &Arc<Document>,
@@ -258,137 +247,6 @@ impl Evaluation {
             entry.unsettled = unsettled;
         }
         Imported { value, unsettled }
-    }
-
-    /// What a document's references can reach, and whether something in it waits for a provider.
-    fn scope(
-        &mut self,
-        name: &Arc<str>,
-        document: &Document,
-        root: &Arc<str>,
-        world: World<'_>,
-    ) -> (Scope, bool) {
-        let mut imports = Properties::new();
-        let mut base = None;
-        let mut unsettled = false;
-        for import in &document.imports {
-            let imported = self.import(name, &import.name, &import.place, root, world);
-            unsettled |= imported.unsettled;
-            if import.merge {
-                base = Some(self.lay_over(name, base, &imported.value, &import.place));
-            }
-            imports = imports.overlaid(vec![(Arc::clone(&import.name), imported.value)]);
-        }
-        let scope = Scope {
-            name: Arc::clone(name),
-            root: Arc::clone(root),
-            imports: Value::object(imports, document.place.clone()),
-            context: self.context(name, root),
-            base,
-        };
-        (scope, unsettled)
-    }
-
-    /// `${context…}` for an environment.
-    fn context(&self, name: &Arc<str>, root: &Arc<str>) -> Value {
-        let place = Place::root(Range::start_of(name));
-        let named = |environment: &Arc<str>| {
-            let name = Value::string(&**environment, false, place.clone());
-            Value::object(Properties::from([(Arc::from("name"), name)]), place.clone())
-        };
-        let given = self.options.context.iter();
-        let given = given.map(|(key, value)| (Arc::clone(key), export::import(value, false, &place)));
-        let own =
-            [(Arc::from("currentEnvironment"), named(name)), (Arc::from("rootEnvironment"), named(root))];
-        Value::object(given.chain(own).collect(), place.clone())
-    }
-
-    /// What could not be computed makes the whole base unknown, so that nothing is called missing that may have
-    /// been there.
-    fn lay_over(&mut self, owner: &Arc<str>, base: Option<Value>, over: &Value, place: &Place) -> Value {
-        let Some(base) = base else { return over.clone() };
-        if base.is_unknown() || over.is_unknown() {
-            return Value::unknown(place.clone());
-        }
-        merge(&base, over, &mut self.budget).unwrap_or_else(|exceeded| {
-            if exceeded == Exceeded::Now {
-                self.error(owner, place, Budget::MESSAGE);
-            }
-            Value::unknown(place.clone())
-        })
-    }
-
-    /// The value of an import of `owner`.
-    pub(super) fn import(
-        &mut self,
-        owner: &Arc<str>,
-        name: &Arc<str>,
-        place: &Place,
-        root: &Arc<str>,
-        world: World<'_>,
-    ) -> Imported {
-        // Without a name of its own, an environment leaves being the root to what it imports.
-        let root = if **root == *ANONYMOUS { name } else { root };
-        let known = self.environments.len();
-        let problem = match self.environments.get_mut(name).map(|entry| &mut entry.state) {
-            Some(State::Done(value)) => {
-                let value = value.clone();
-                return Imported { value, unsettled: self.is_unsettled(name) };
-            }
-            Some(State::Running) => Some(format!("cyclic import of {name}")),
-            Some(State::Failed { reason, told }) => (!std::mem::replace(told, true)).then(|| reason.clone()),
-            Some(State::Broken) => None,
-            Some(State::Fresh) => return self.import_read(owner, name, place, root, world),
-            None if known > MAX_IMPORTS => Some(format!("more than {MAX_IMPORTS} imports altogether")),
-            None => match self.load(name, world) {
-                Ok(()) => return self.import_read(owner, name, place, root, world),
-                Err(reason) => {
-                    let state = State::Failed { reason: reason.clone(), told: true };
-                    self.insert(name, None, state, Diagnostics::default());
-                    Some(reason)
-                }
-            },
-        };
-        if let Some(problem) = problem {
-            self.error(owner, place, problem);
-        }
-        Imported { value: Value::unknown(place.clone()), unsettled: false }
-    }
-
-    fn is_unsettled(&self, name: &Arc<str>) -> bool {
-        self.environments.get(name).is_some_and(|entry| entry.unsettled)
-    }
-
-    fn load(&mut self, name: &Arc<str>, world: World<'_>) -> Result<(), String> {
-        let text = world.loader.load(name).map_err(|error| error.to_string())?;
-        let text = text.expose_str().ok_or_else(|| format!("the definition of {name} is no UTF-8 text"))?;
-        self.read(name, text, Secrets::Stored);
-        Ok(())
-    }
-
-    /// An import that has just been read, or that evaluation has started over for.
-    fn import_read(
-        &mut self,
-        owner: &Arc<str>,
-        name: &Arc<str>,
-        place: &Place,
-        root: &Arc<str>,
-        world: World<'_>,
-    ) -> Imported {
-        let document = self.environments.get(name).and_then(|entry| entry.document.clone());
-        let Some(document) = document else {
-            return Imported { value: Value::unknown(place.clone()), unsettled: false };
-        };
-        if self.import_depth >= MAX_IMPORT_DEPTH || self.waiting >= MAX_WAITING {
-            self.error(owner, place, format!("imports lead deeper than {MAX_IMPORT_DEPTH} levels"));
-            return Imported { value: Value::unknown(place.clone()), unsettled: false };
-        }
-        self.import_depth += 1;
-        self.waiting += 1;
-        let imported = self.evaluate(name, &document, root, world);
-        self.waiting -= 1;
-        self.import_depth -= 1;
-        imported
     }
 
     /// Reports what is wrong with a document of the environment `owner`, or with what it needs.

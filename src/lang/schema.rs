@@ -3,7 +3,10 @@
 //!
 //! A schema that was made of secret values ([`Schema::is_secret`]) is never quoted in a diagnostic.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -331,12 +334,14 @@ fn pattern(value: &Value) -> Result<Option<Regex>, String> {
 }
 
 /// The schema of schemas, against which the argument of `fn::validate` is held.
-pub(super) fn schema_of_schemas() -> Schema {
+pub(super) static SCHEMA_OF_SCHEMAS: LazyLock<Schema> = LazyLock::new(schema_of_schemas);
+
+fn schema_of_schemas() -> Schema {
     const THIS: &str = "#/$defs/schema";
     let this = || Schema::reference_to(THIS);
     let by_name = |schema| Schema { additional: Some(Box::new(schema)), ..Schema::of_type("object") };
     let kinds = ["string", "number", "boolean", "array", "object", "null"];
-    let fields = [
+    let fields = vec![
         ("$defs", by_name(this())),
         ("$ref", Schema::string()),
         ("anyOf", Schema::list_of(this())),

@@ -100,8 +100,6 @@ pub(super) struct Reference {
 pub(super) struct Call {
     /// As it is written, with `fn::`.
     pub(super) name: Arc<str>,
-    /// Where the name stands.
-    pub(super) at: Span,
     pub(super) function: Function,
 }
 

@@ -51,8 +51,8 @@ fn values_know_where_they_are_defined() {
         let range = value.range();
         (range.environment.to_string(), range.begin.line, range.begin.column, range.begin.byte)
     };
-    assert_eq!(place(&properties.get("own").unwrap()), ("p/root".to_owned(), 3, 8, 30));
-    assert_eq!(place(&properties.get("inherited").unwrap()), ("p/a".to_owned(), 2, 14, 21));
+    assert_eq!(place(properties.get("own").unwrap()), ("p/root".to_owned(), 3, 8, 30));
+    assert_eq!(place(properties.get("inherited").unwrap()), ("p/a".to_owned(), 2, 14, 21));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -87,7 +87,7 @@ impl Catalogue for Providers {
 impl Providers {
     fn answer(&self, call: &Call) -> Answer {
         use esc::value::{Kind, Value};
-        self.0.lock().unwrap().push(call.name.to_string());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call.name.to_string());
         let field = |value: &Value, name: &str| match &value.kind {
             Kind::Object(fields) => fields.get(name).cloned(),
             _ => None,
@@ -102,7 +102,9 @@ impl Providers {
             ("test" | "typed", _) => Ok(call.inputs.clone()),
             ("secret-wrapper", _) => Ok(Value { secret: true, ..call.inputs.clone() }),
             ("error", _) => match field(&call.inputs, "why") {
-                Some(Value { kind: Kind::String(why), .. }) => Err(why.expose_str().unwrap().to_owned()),
+                Some(Value { kind: Kind::String(why), .. }) => {
+                    Err(why.expose_str().unwrap_or_default().to_owned())
+                }
                 _ => panic!("inputs fit their schema"),
             },
             ("swap", Operation::Rotate(Some(state))) => {

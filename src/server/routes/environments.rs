@@ -69,6 +69,9 @@ async fn open_at(
     let (files, name) = (Arc::clone(&app.files), environment.clone());
     let read = tokio::task::spawn_blocking(move || files.definition(&name, &version));
     let text = read.await.map_err(|_| ApiError::internal())??;
+    if text.expose_str().is_none() {
+        return Err(ApiError::bad_request(format!("the definition of `{environment}` is no UTF-8 text")));
+    }
     let evaluation = Evaluation::new(&environment.local(), text, Options::default());
     let imports = app.files.imports_of(environment.organization());
     let evaluated = app.providers.evaluate(evaluation, imports, &app.evaluations).await;
