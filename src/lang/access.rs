@@ -74,7 +74,7 @@ pub(super) fn unknown_below(value: &Value) -> Option<&Value> {
     None
 }
 
-fn may_be_object(schema: Option<&Arc<Schema>>) -> bool {
+pub(super) fn may_be_object(schema: Option<&Arc<Schema>>) -> bool {
     schema.is_none_or(|schema| schema.is_any() || schema.kind.as_deref() == Some("object"))
 }
 

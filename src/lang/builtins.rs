@@ -64,13 +64,13 @@ pub(super) fn unary(
             let items = items_of(argument).iter().flat_map(|list| items_of(list).iter().cloned()).collect();
             Value::array(items, secret, place.clone())
         }
-        Unary::Final => whole(argument, place).sealed(),
+        Unary::Final => whole(argument, place).sealed(true),
     })
 }
 
-/// The value itself, at another place; secret as a whole if anything in it is.
+/// The value itself, at another place; secret as a whole if anything in it is, and not final even if it was.
 pub(super) fn whole(value: &Value, place: &Place) -> Value {
-    let moved = value.clone().moved_to(place.clone());
+    let moved = value.clone().moved_to(place.clone()).sealed(false);
     if value.any_secret() { moved.hidden() } else { moved }
 }
 

@@ -89,7 +89,7 @@ impl Reader<'_> {
 
     fn secret(&mut self, argument: &Node, place: &Place) -> Function {
         if let Some(text) = string(argument) {
-            return Function::Plaintext(self.plaintext(text, argument, place));
+            return Function::Plaintext(self.plaintext(text, argument, place), place.clone());
         }
         if let NodeKind::Mapping(pairs, _) = &argument.kind
             && let [(key, ciphertext)] = pairs.as_slice()
@@ -101,7 +101,7 @@ impl Reader<'_> {
         // What it holds may be broken, too.
         self.expression(argument, place.clone());
         self.error(place, SECRETS_ARE_LITERALS);
-        Function::Plaintext(Arc::new(Secret::from("")))
+        Function::Plaintext(Arc::new(Secret::from("")), place.clone())
     }
 
     fn plaintext(&mut self, text: String, node: &Node, place: &Place) -> super::value::Text {

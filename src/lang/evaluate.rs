@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{
     Mode,
+    access::may_be_object,
     budget::{BUDGET, Budget, Exceeded},
     merge::merge,
     place::Place,
@@ -279,7 +280,7 @@ impl Accept<'_> {
 pub(super) fn below(base: &Value, key: &str, place: &Place) -> Option<Value> {
     match base.kind() {
         Kind::Object(properties) => properties.get(key).cloned(),
-        Kind::Unknown => Some(match base.unknown_schema() {
+        Kind::Unknown if may_be_object(base.unknown_schema()) => Some(match base.unknown_schema() {
             None => Value::unknown(place.clone()),
             Some(schema) => Value::unknown_of(Some(Arc::new(schema.property(key))), false, place.clone()),
         }),

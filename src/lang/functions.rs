@@ -34,7 +34,9 @@ impl<'e> Evaluator<'e> {
                 let strings = Schema::list_of(Schema::string());
                 self.binary(&delimiter, &text, delimiter_fits && text_fits, strings, builtins::split, place)
             }
-            Function::Plaintext(text) => Value::new(Kind::String(Arc::clone(text)), true, place.clone()),
+            Function::Plaintext(text, place) => {
+                Value::new(Kind::String(Arc::clone(text)), true, place.clone())
+            }
             Function::Ciphertext(text) => self.decrypt(text, place),
             Function::Validate { schema, value } => self.validate(schema, value, place),
             Function::Open { provider, inputs } => self.open(provider, inputs, expr),
@@ -59,15 +61,16 @@ impl<'e> Evaluator<'e> {
             Some(takes) => self.typed(argument, &takes),
             None => (self.argument(argument), true),
         };
+        if function == Unary::Final && value.any_unknown() {
+            // Final as far as it is known.
+            return builtins::whole(&value, place).sealed(true);
+        }
+        let unknown = Value::unknown_of(Some(Arc::new(gives)), fits && value.any_secret(), place.clone());
         if !fits || value.any_unknown() {
-            return match function {
-                // Final as far as it is known.
-                Unary::Final => builtins::whole(&value, place).sealed(),
-                _ => Value::unknown_of(Some(Arc::new(gives)), value.any_secret(), place.clone()),
-            };
+            return unknown;
         }
         let result = builtins::unary(function, &value, place, self.program.budget.left());
-        self.computed(result, place)
+        self.computed(result, unknown)
     }
 
     fn binary(
@@ -79,19 +82,24 @@ impl<'e> Evaluator<'e> {
         compute: impl FnOnce(&Value, &Value, &Place, usize) -> Result<Value, CallError>,
         place: &Place,
     ) -> Value {
+        let secret = fits && (first.any_secret() || second.any_secret());
+        let unknown = Value::unknown_of(Some(Arc::new(gives)), secret, place.clone());
         if !fits || first.any_unknown() || second.any_unknown() {
-            let secret = first.any_secret() || second.any_secret();
-            return Value::unknown_of(Some(Arc::new(gives)), secret, place.clone());
+            return unknown;
         }
         let result = compute(first, second, place, self.program.budget.left());
-        self.computed(result, place)
+        self.computed(result, unknown)
     }
 
-    fn computed(&mut self, result: Result<Value, CallError>, place: &Place) -> Value {
+    /// What has been computed, or what is known without.
+    fn computed(&mut self, result: Result<Value, CallError>, unknown: Value) -> Value {
         match result {
-            Ok(value) => self.charged(value, place),
-            Err(CallError::Argument(summary)) => self.fail(place, summary),
-            Err(CallError::TooLarge) => self.too_large(place),
+            Ok(value) => self.charged(value, unknown.place()),
+            Err(CallError::Argument(summary)) => {
+                self.error(unknown.place(), summary);
+                unknown
+            }
+            Err(CallError::TooLarge) => self.too_large(unknown.place()),
         }
     }
 

@@ -145,7 +145,7 @@ impl<'e> Evaluator<'e> {
                             None => return Ok(Value::unknown(place.clone())),
                         }
                     }
-                    ExprKind::Call(call) if matches!(call.function, Function::Plaintext(_)) => {
+                    ExprKind::Call(call) if matches!(call.function, Function::Plaintext(..)) => {
                         return Err(AccessError::new(rest, access::NO_RECEIVER));
                     }
                     ExprKind::Call(call) if matches!(call.function, Function::Ciphertext(_)) => {

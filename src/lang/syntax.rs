@@ -112,8 +112,8 @@ pub(super) enum Function {
     Join(Expr, Expr),
     /// `fn::split`: delimiter and string.
     Split(Expr, Expr),
-    /// `fn::secret` with a text.
-    Plaintext(Text),
+    /// `fn::secret` with a text, which stands there.
+    Plaintext(Text, Place),
     /// `fn::secret` with an encrypted text.
     Ciphertext(Text),
     /// `fn::validate`.

@@ -186,9 +186,9 @@ impl Value {
         if self.0.secret { self } else { self.edit(|inner| inner.secret = true) }
     }
 
-    /// The same value, which importers can't override.
-    pub(super) fn sealed(self) -> Self {
-        self.edit(|inner| inner.sealed = true)
+    /// The same value, which importers can or can't override.
+    pub(super) fn sealed(self, sealed: bool) -> Self {
+        self.edit(|inner| inner.sealed = sealed)
     }
 
     /// The same value, which has been laid over another.

@@ -55,6 +55,13 @@ fn what_depends_on_a_provider_is_unknown() {
 }
 
 #[test]
+fn an_object_over_what_is_no_object_has_only_its_own_properties() {
+    let base = [("p/a", "values: {o: {fn::toBase64: '${p.a}'}, p: {fn::open::test: {a: x}}}")];
+    let checked = run(&base, "imports: [p/a]\nvalues: {o: {x: 1}, a: '${o.k}'}", in_mode(CHECK));
+    assert_eq!(summaries(&checked), ["unknown property \"k\""]);
+}
+
+#[test]
 fn ciphertexts_are_decrypted_only_when_they_are_to_be_shown() {
     let root = document("a: {fn::secret: {ciphertext: ZXNjeAAAAAHz5ePy5fTB4+Pl8/PL5fnJxPD7}}");
     for (show_secrets, expected) in [(false, r#"{"a":"[unknown]"}"#), (true, r#"{"a":"secretAccessKey"}"#)] {

@@ -106,6 +106,10 @@ fn final_values_hold_against_importers_but_not_against_siblings() {
     let sibling = open_with(&[("p/f", f), ("p/g", "values: {k: sib}")], "imports: [p/f, p/g]");
     assert_eq!(plain(&sibling), r#"{"k":"sib","o":{"x":1,"y":2}}"#);
 
+    let passed = "values: {k: {fn::validate: {schema: true, value: {fn::final: 1}}}}";
+    let over = open_with(&[("p/v", passed)], "imports: [p/v]\nvalues: {k: 2}");
+    assert_eq!(plain(&over), r#"{"k":2}"#);
+
     let cut =
         open_with(&[("p/a", "values: {o: {x: 1}}")], "imports: [p/a]\nvalues: {o: {fn::final: {only: 1}}}");
     assert_eq!(plain(&cut), r#"{"o":{"only":1}}"#);
