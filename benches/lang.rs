@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Write, hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use esc_injector::{
-    lang::{Load, LoadError, envelope, evaluate},
+    lang::{Load, LoadError, envelope, evaluate, value::Properties},
     secret::Secret,
 };
 
@@ -84,7 +84,7 @@ fn chain(imports: usize) -> (String, Documents) {
 fn open(root: &str, documents: &Documents) -> usize {
     let outcome = evaluate("bench/root", root, documents);
     assert!(!outcome.has_errors(), "{:?}", outcome.diagnostics);
-    outcome.value.as_object().map_or(0, |properties| properties.len())
+    outcome.value.as_object().map_or(0, Properties::len)
 }
 
 fn opens(c: &mut Criterion) {

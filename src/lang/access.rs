@@ -28,8 +28,14 @@ impl AccessError {
     }
 }
 
-/// Follows the accesses. Below something unknown there is only what its schema says.
-pub(super) fn get(value: &Value, accesses: &[Access], place: &Place) -> Result<Value, AccessError> {
+/// Follows the accesses. Below something unknown there is only what its schema says. With `suggest`, an error names
+/// what may have been meant.
+pub(super) fn get(
+    value: &Value,
+    accesses: &[Access],
+    place: &Place,
+    suggest: bool,
+) -> Result<Value, AccessError> {
     let mut value = value;
     let mut rest = accesses;
     while let Some((access, after)) = rest.split_first() {
@@ -42,7 +48,9 @@ pub(super) fn get(value: &Value, accesses: &[Access], place: &Place) -> Result<V
                     Some(base) => return known(base.unknown_schema(), rest, place),
                     // The names of a secret object are secret, too.
                     None if value.is_secret() => return fail(format!("unknown property {}", quoted(key))),
-                    None => return fail(unknown_property(key, properties.keys().map(AsRef::as_ref))),
+                    None => {
+                        return fail(unknown_property(key, properties.keys().map(AsRef::as_ref), suggest));
+                    }
                 },
             },
             (Kind::Array(items), Accessor::Index(index)) => match position(*index, items.len()) {
@@ -126,16 +134,16 @@ pub(super) fn position(index: i64, length: usize) -> Result<usize, String> {
 }
 
 /// Longest name that is compared, and most names that it is compared with: a suggestion is not worth more.
-const MAX_COMPARED: (usize, usize) = (64, 4096);
+const MAX_COMPARED: (usize, usize) = (64, 1024);
 
 /// Says that a property is missing, and which near one exists.
 ///
 /// Letter case and underscores don't count; up to half of the name may be mistyped.
-pub(super) fn unknown_property<'n>(key: &str, names: impl Iterator<Item = &'n str>) -> String {
+pub(super) fn unknown_property<'n>(key: &str, names: impl Iterator<Item = &'n str>, suggest: bool) -> String {
     let wanted = fold(key);
     let mut most = wanted.chars().count().div_ceil(2);
     let mut nearest = None;
-    if wanted.len() <= MAX_COMPARED.0 {
+    if suggest && wanted.len() <= MAX_COMPARED.0 {
         for name in names.take(MAX_COMPARED.1).filter(|name| name.len() <= 2 * MAX_COMPARED.0) {
             let distance = strsim::levenshtein(&wanted, &fold(name));
             if distance < most {

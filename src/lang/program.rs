@@ -30,6 +30,9 @@ pub(super) const MAX_WAITING: usize = 256;
 /// What a byte of a definition counts against the budget: read, it takes at most about this many times its room.
 const DOCUMENT_WEIGHT: usize = 16;
 
+/// References that are told what was perhaps meant, of one evaluation: as many as are read.
+const MAX_SUGGESTIONS: usize = 100;
+
 /// Calls of providers in one evaluation. An environment that reads from several vaults has a dozen.
 const MAX_CALLS: usize = 256;
 
@@ -50,6 +53,8 @@ pub struct Evaluation {
     pub(super) rotations: Vec<Rotation>,
     pub(super) waiting: usize,
     pub(super) import_depth: usize,
+    /// References that may still be told what was perhaps meant: looking for it takes time.
+    pub(super) suggestions: usize,
 }
 
 /// How far an evaluation has come.
@@ -114,6 +119,7 @@ impl Evaluation {
             rotations: Vec::new(),
             waiting: 0,
             import_depth: 0,
+            suggestions: MAX_SUGGESTIONS,
         }
     }
 
@@ -147,6 +153,7 @@ impl Evaluation {
         self.rotations.clear();
         self.waiting = 0;
         self.import_depth = 0;
+        self.suggestions = MAX_SUGGESTIONS;
         for entry in self.environments.values_mut() {
             match &mut entry.state {
                 State::Done(_) if !entry.unsettled => {}

@@ -50,14 +50,15 @@ impl<'e> Evaluator<'e> {
         place: &Place,
     ) -> Value {
         let scope = self.scope;
+        let suggest = self.program.suggestions > 0;
         let found = match accesses.split_first() {
             Some((Access { accessor: Accessor::Key(root), .. }, rest)) => match root.as_str() {
-                "imports" => access::get(&scope.imports, rest, place),
-                "context" => access::get(&scope.context, rest, place),
-                "environments" => self.named(rest, place),
-                _ => self.walk(accesses, place),
+                "imports" => access::get(&scope.imports, rest, place, suggest),
+                "context" => access::get(&scope.context, rest, place, suggest),
+                "environments" => self.named(rest, place, suggest),
+                _ => self.walk(accesses, place, suggest),
             },
-            _ => self.walk(accesses, place),
+            _ => self.walk(accesses, place, suggest),
         };
         found.unwrap_or_else(|AccessError { left, summary }| {
             let index = accesses.len().saturating_sub(left);
@@ -66,13 +67,14 @@ impl<'e> Evaluator<'e> {
                 Some(access) => map.place(place, passed + index, &access.bytes),
                 None => place.clone(),
             };
+            self.program.suggestions = self.program.suggestions.saturating_sub(1);
             self.error(&blamed, summary);
             Value::unknown(place.clone())
         })
     }
 
     /// `${environments.PROJECT.ENVIRONMENT…}`: an import for this one reference.
-    fn named(&mut self, accesses: &'e [Access], place: &Place) -> Result<Value, AccessError> {
+    fn named(&mut self, accesses: &'e [Access], place: &Place, suggest: bool) -> Result<Value, AccessError> {
         let [project, environment, rest @ ..] = accesses else {
             // Unknown without a word, as in the reference.
             return Ok(Value::unknown(place.clone()));
@@ -85,11 +87,11 @@ impl<'e> Evaluator<'e> {
         let scope = self.scope;
         let imported = self.program.import(&scope.name, &name, place, &scope.root, self.world);
         self.unsettled |= imported.unsettled;
-        access::get(&imported.value, rest, place)
+        access::get(&imported.value, rest, place, suggest)
     }
 
     /// Follows a reference through the document's own expressions.
-    fn walk(&mut self, accesses: &'e [Access], place: &Place) -> Result<Value, AccessError> {
+    fn walk(&mut self, accesses: &'e [Access], place: &Place, suggest: bool) -> Result<Value, AccessError> {
         let mut entries: &'e [Entry] = &self.document.values;
         let mut base = self.scope.base.clone();
         let mut rest = accesses;
@@ -104,19 +106,19 @@ impl<'e> Evaluator<'e> {
             let inherited = base.as_ref().and_then(|base| below(base, key, place));
             let Ok(at) = entries.binary_search_by(|entry| (*entry.key).cmp(key)) else {
                 return match (&base, inherited) {
-                    (_, Some(inherited)) => access::get(&inherited, after, place),
+                    (_, Some(inherited)) => access::get(&inherited, after, place, suggest),
                     // An import that could not be had may have had it.
                     (Some(base), None) if access::unknown_below(base).is_some() => {
-                        access::get(base, rest, place)
+                        access::get(base, rest, place, suggest)
                     }
                     (Some(base), None) if base.as_object().is_some() => {
                         let names = base.as_object().into_iter().flat_map(Properties::keys);
                         let names = entries.iter().map(|entry| &entry.key).chain(names).map(AsRef::as_ref);
-                        Err(AccessError::new(rest, access::unknown_property(key, names)))
+                        Err(AccessError::new(rest, access::unknown_property(key, names, suggest)))
                     }
                     _ => {
                         let names = entries.iter().map(|entry| &*entry.key);
-                        Err(AccessError::new(rest, access::unknown_property(key, names)))
+                        Err(AccessError::new(rest, access::unknown_property(key, names, suggest)))
                     }
                 };
             };
@@ -155,7 +157,7 @@ impl<'e> Evaluator<'e> {
                     // Only its value says what lies below.
                     _ => {
                         let value = self.referenced(expr, base, passed(accesses, rest), place);
-                        return access::get(&value, rest, place);
+                        return access::get(&value, rest, place, suggest);
                     }
                 }
             }

@@ -95,3 +95,49 @@ fn many_large_imports_stay_cheap() {
     assert_eq!(summaries(&outcome), Vec::<&str>::new());
     assert_eq!(outcome.value.as_object().unwrap().len(), 5001);
 }
+
+#[test]
+fn imports_within_references_do_not_exhaust_the_stack() {
+    let names: Vec<String> = (0..200).map(|n| format!("p/m{n}")).collect();
+    let documents = names.iter().enumerate().map(|(n, name)| {
+        let text = format!("values: {{a: [{{b: ['${{environments.p.m{}.a}}']}}]}}", n + 1);
+        (&*name.clone().leak(), text)
+    });
+    let documents = Documents(documents.collect());
+    let outcome = evaluate("p/root", "values: {a: '${environments.p.m0.a}'}", &documents);
+    let summary = summaries(&outcome)[0].to_owned();
+    assert!(summary.contains("too deep") || summary.contains("deeper than"), "{summary}");
+
+    let chain = |length: usize| {
+        let documents = names.iter().take(length).enumerate().map(|(n, name)| {
+            let import = if n == 0 { String::new() } else { format!("imports: [p/m{}]\n", n - 1) };
+            (&*name.clone().leak(), format!("{import}values: {{k{n}: 1}}"))
+        });
+        evaluate("p/root", &format!("imports: [p/m{}]", length - 1), &Documents(documents.collect()))
+    };
+    let outcome = chain(100);
+    assert_eq!(summaries(&outcome), Vec::<&str>::new());
+    assert_eq!(outcome.value.as_object().unwrap().len(), 100);
+}
+
+#[test]
+fn hostile_suggestions_and_schemas_end() {
+    // Many long names, each looked for in vain.
+    let mut names = String::new();
+    for n in 0..3000 {
+        writeln!(names, "property_number_{n}: ${{proberty_nomber_{n}x}}").unwrap();
+    }
+    assert_eq!(values(&names).diagnostics.len(), 100);
+
+    // A shared list that would have to be compared with itself over and over.
+    let mut shared = "x0: [a, b, c, d, e, f, g, h]\n".to_owned();
+    for level in 1..6 {
+        let below = format!("\"${{x{}}}\"", level - 1);
+        writeln!(shared, "x{level}: [{}]", [below.as_str(); 8].join(", ")).unwrap();
+    }
+    shared.push_str("v: {fn::validate: {schema: {items: {enum: [\"${x5}\"]}}, value: [");
+    shared.push_str(&["\"${x5}\""; 200].join(", "));
+    shared.push_str("]}}");
+    let outcome = values(&shared);
+    assert!(outcome.has_errors());
+}
