@@ -67,6 +67,9 @@ pub struct Args {
         requires = "oidc_issuer"
     )]
     oidc_audience: Vec<String>,
+    /// Serve the providers test, error, secret-wrapper and the rotators swap, echo; decipher their secrets
+    #[arg(long, env = "ESC_INJECTOR_TEST_PROVIDERS")]
+    test_providers: bool,
     /// Least severe level that is logged
     #[arg(long, env = "ESC_INJECTOR_LOG_LEVEL", value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
@@ -153,6 +156,7 @@ impl Args {
             organizations: self.organization,
             tokens,
             issuer,
+            test_providers: self.test_providers,
             tls,
             clock: Clock::system(),
         })

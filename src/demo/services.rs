@@ -101,6 +101,7 @@ impl Services {
                 subject: Pattern::new("system:serviceaccount:*"),
                 audiences: Vec::new(),
             }),
+            test_providers: false,
             tls: Some(authority.issue(&["127.0.0.1", "localhost"])?.config),
             clock: Clock::system(),
         })?;

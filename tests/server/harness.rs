@@ -85,6 +85,7 @@ impl TestServer {
             organizations: Vec::new(),
             tokens: vec![Secret::from(TOKEN)],
             issuer: None,
+            test_providers: false,
             tls: None,
             clock: Clock::new(move || {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(reading.load(Ordering::SeqCst))

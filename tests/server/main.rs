@@ -16,3 +16,4 @@ mod harness;
 mod issuer;
 mod opening;
 mod process;
+mod providers;

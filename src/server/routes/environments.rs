@@ -15,7 +15,6 @@ use super::{
         App,
         error::{ApiError, json_response},
         names::Version,
-        store::StoreError,
         wire::{DiagnosticWire, EnvironmentWire, ValueWire},
     },
     AppState, Entered, form,
@@ -26,7 +25,7 @@ use crate::{
         path::{Path, Segment},
     },
     lang::{
-        self, Outcome,
+        Evaluation, Options, Outcome,
         value::{Kind, Value},
     },
 };
@@ -67,24 +66,25 @@ async fn open_at(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let lifetime = lifetime(query.as_deref())?;
-    // Never closed: waiting can't fail.
-    let permit = Arc::clone(&app.evaluations).acquire_owned().await.map_err(|_| ApiError::internal())?;
     let (files, name) = (Arc::clone(&app.files), environment.clone());
-    let evaluated = tokio::task::spawn_blocking(move || {
-        // Held by the work itself: it goes on when the client has gone.
-        let _permit = permit;
-        let text = files.definition(&name, &version)?;
-        let imports = files.imports_of(name.organization());
-        Ok::<_, StoreError>(text.expose_str().map(|text| lang::evaluate(&name.local(), text, &imports)))
-    });
-    let outcome = evaluated.await.map_err(|_| ApiError::internal())??;
-    let Some(outcome) = outcome else {
+    let read = tokio::task::spawn_blocking(move || files.definition(&name, &version));
+    let text = read.await.map_err(|_| ApiError::internal())??;
+    if text.expose_str().is_none() {
         return Err(ApiError::bad_request(format!("the definition of `{environment}` is no UTF-8 text")));
-    };
+    }
+    let evaluation = Evaluation::new(&environment.local(), text, Options::default());
+    let imports = app.files.imports_of(environment.organization());
+    let evaluated = app.providers.evaluate(evaluation, imports, &app.evaluations).await;
+    let (outcome, limit) = evaluated.map_err(|error| {
+        tracing::error!(%error, "can't evaluate");
+        ApiError::internal()
+    })?;
+    // Values that have expired are of no use.
+    let lifetime = limit.map_or(lifetime, |limit| lifetime.min(limit));
     if outcome.has_errors() {
         return Err(ApiError::evaluation(&environment.to_string(), outcome.diagnostics));
     }
-    let Outcome { value, diagnostics } = outcome;
+    let Outcome { value, diagnostics, .. } = outcome;
     let id = app.sessions.open(principal, environment, value, lifetime, app.clock.now())?;
     let warnings: Vec<_> = diagnostics.iter().map(DiagnosticWire).collect();
     if warnings.is_empty() {

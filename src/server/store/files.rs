@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -108,8 +109,11 @@ impl Files {
     }
 
     /// What an environment of `organization` imports.
-    pub(in crate::server) fn imports_of<'f>(&'f self, organization: &'f str) -> impl Load + 'f {
-        Imports { files: self, organization }
+    pub(in crate::server) fn imports_of(
+        self: &Arc<Self>,
+        organization: &str,
+    ) -> impl Load + Send + Sync + 'static {
+        Imports { files: Arc::clone(self), organization: organization.to_owned() }
     }
 
     fn read(&self, path: &Path) -> io::Result<Secret> {
@@ -134,14 +138,14 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-struct Imports<'f> {
-    files: &'f Files,
-    organization: &'f str,
+struct Imports {
+    files: Arc<Files>,
+    organization: String,
 }
 
-impl Load for Imports<'_> {
+impl Load for Imports {
     fn load(&self, name: &str) -> Result<Secret, LoadError> {
-        let import = ImportName::parse(self.organization, name)
+        let import = ImportName::parse(&self.organization, name)
             .ok_or_else(|| LoadError(format!("`{name}` is no environment name")))?;
         self.files
             .definition(&import.environment, &import.version)
