@@ -23,6 +23,7 @@ mod faults;
 mod install;
 mod namespaces;
 mod neighbours;
+mod node;
 mod policies;
 mod secrets;
 mod support;

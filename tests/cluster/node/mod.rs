@@ -1,0 +1,7 @@
+//! The whole product on a node: pods that run, with ESC and the webhook as pods beside them.
+
+mod contexts;
+mod delivery;
+mod identity;
+mod refresh;
+mod variables;

@@ -1,0 +1,129 @@
+//! The product as it runs in a cluster: the chart's own pods behind its Service, and ESC as a pod beside it.
+
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    cluster::{Alone, alone, cluster},
+    command::run,
+    esc::{self, Esc, Place},
+    namespace::Namespace,
+    release::{Helm, NAME, chart, wait_until_injecting},
+};
+
+/// An installed release whose pods run. It holds the whole cluster until it is dropped, and takes itself out then.
+pub struct Installation {
+    // Dropped in this order: the lock last.
+    pub esc: Esc,
+    place: Place,
+    spares: AtomicUsize,
+    pub namespace: Namespace,
+    /// A namespace that is labelled, for `helm test`.
+    pub labelled: Namespace,
+    _alone: Alone,
+}
+
+/// A namespace of applications, with a ServiceAccount that ESC lets in and an environment of its own.
+pub struct Shop {
+    pub namespace: Namespace,
+    /// Its environment.
+    pub reference: String,
+}
+
+/// The installation that tests share which do nothing to it. It is there as long as one of them is.
+pub fn shared() -> Arc<Installation> {
+    static SHARED: Mutex<Weak<Installation>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let fresh = Arc::new(Installation::install(&json!({})));
+        *shared = Arc::downgrade(&fresh);
+        fresh
+    })
+}
+
+impl Installation {
+    /// One of a test's own, with these values beside those that the harness needs.
+    pub fn install(further: &Value) -> Self {
+        let alone = alone();
+        load_product();
+        let place = Place::prepare();
+        let esc = place.start("esc-server");
+        let namespace = Namespace::running("esc-system", json!({}));
+        let labelled = Namespace::running("labelled", json!({"esc.pulumi.com/injection": "enabled"}));
+        let installation = Self { esc, place, spares: AtomicUsize::new(0), namespace, labelled, _alone: alone };
+        installation.helm("install", further);
+        wait_until_injecting();
+        installation
+    }
+
+    /// `helm upgrade` with these values beside those that the harness needs.
+    pub fn upgrade(&self, further: &Value) {
+        self.helm("upgrade", further);
+    }
+
+    fn helm(&self, verb: &str, further: &Value) {
+        let (repository, tag) = super::apps::PRODUCT.split_once(':').unwrap();
+        let mut values = json!({
+            "image": {"repository": repository, "tag": tag},
+            "api": {
+                "url": self.esc.url(), "caBundle": self.place.authority,
+                "allowedUrls": (0..esc::SPARES)
+                    .map(|n| format!("https://{}.{}.svc", esc::spare(n), self.place.namespace.name))
+                    .collect::<Vec<_>>(),
+            },
+            "minKubelet": "1.36", "minRefresh": "1s", "test": {"namespace": self.labelled.name},
+        });
+        for (key, value) in further.as_object().unwrap() {
+            values[key] = value.clone();
+        }
+        let chart = chart();
+        let arguments = [verb, NAME, chart.to_str().unwrap(), "--namespace", &self.namespace.name];
+        Helm::Four
+            .run(arguments.into_iter().chain(["--values", "-", "--wait", "--timeout=55s"]), &values)
+            .expect("helm");
+    }
+
+    /// Another ESC server, for a test that takes it away or looks at its log.
+    pub fn spare(&self) -> Esc {
+        let n = self.spares.fetch_add(1, Ordering::Relaxed);
+        assert!(n < esc::SPARES, "no further name is in the certificate");
+        self.place.start(&esc::spare(n))
+    }
+
+    /// A namespace at Pod Security restricted, whose environment has these values.
+    pub fn shop(&self, values: &Value) -> Shop {
+        self.shop_of(&self.esc, values, json!({}))
+    }
+
+    /// The same with another ESC server, and further labels.
+    pub fn shop_of(&self, esc: &Esc, values: &Value, mut labels: Value) -> Shop {
+        labels["esc.pulumi.com/injection"] = json!("enabled");
+        let namespace = Namespace::running("shop", labels);
+        namespace.kubectl(["create", "serviceaccount", "shop"], &Value::Null).expect("a ServiceAccount");
+        esc.put(&namespace.name, values);
+        let reference = format!("acme/{}/prod", namespace.name);
+        Shop { namespace, reference }
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        let uninstalled =
+            Helm::Four.run(["uninstall", NAME, "--namespace", &self.namespace.name], &json!({}));
+        if !uninstalled.ok {
+            eprintln!("helm uninstall: {}", uninstalled.stderr);
+        }
+    }
+}
+
+/// The image of the product as its sources stand now. `up` has made it; here it is only made again if they changed.
+fn load_product() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/load");
+    let mut command = std::process::Command::new(script);
+    command.env("ESC_CLUSTER_STATE", &cluster().state);
+    run(&command, "").expect("tests/cluster/load");
+}
