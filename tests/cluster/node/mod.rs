@@ -3,5 +3,8 @@
 mod contexts;
 mod delivery;
 mod identity;
+mod outages;
 mod refresh;
+mod restarts;
+mod upgrade;
 mod variables;

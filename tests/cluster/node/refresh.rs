@@ -179,7 +179,7 @@ fn a_killed_sidecar_is_ready_again_with_what_lies_there_while_esc_is_down() {
     shop.apply(&pod("shop", &asks(&shop, json!({"api-url": esc.url()})), &spec(STAY)));
     let before = shop.ready("shop");
     esc.leave();
-    shop.logged("shop", "esc-agent", "[ESC601]");
+    shop.logged("shop", "esc-agent", "ESC601");
     processes::kill(&before, "agent sidecar");
     let after = shop.eventually("the sidecar is back, and the pod is ready", "shop", |pod| {
         (status(pod, "esc-agent")["restartCount"] == 1 && is_ready(pod)).then(|| pod.clone())

@@ -40,4 +40,6 @@ import_product() {
     local binary
     binary=$(xtask dist)
     import "$(image "$product" "$binary")"
+    # The same under another name, as the version that an upgrade begins with.
+    ctr --address "$containerd_socket" --namespace k8s.io images tag --force "$product" "${product%:*}:former" >/dev/null
 }

@@ -130,15 +130,6 @@ impl Esc {
             .expect("writing a definition");
     }
 
-    /// Takes the definition away.
-    pub fn remove(&self, project: &str) {
-        let file = format!("/environments/acme/{project}/prod.yaml");
-        let deployment = format!("deployment/{}", self.name);
-        cluster()
-            .kubectl(["exec", &deployment, "-c", "files", "-n", &self.namespace, "--", "/bin/rm", &file])
-            .expect("removing a definition");
-    }
-
     /// It is away: connections to it are refused, and those that there were have ended.
     pub fn leave(&self) {
         self.lead_to("nobody");

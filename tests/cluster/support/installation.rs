@@ -1,19 +1,25 @@
 //! The product as it runs in a cluster: the chart's own pods behind its Service, and ESC as a pod beside it.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc, Mutex, Once, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde_json::{Value, json};
 
 use super::{
     cluster::{Alone, alone, cluster},
-    command::run,
     esc::{self, Esc, Place},
     namespace::Namespace,
     release::{Helm, NAME, chart, wait_until_injecting},
 };
+
+/// The product's image but for its tag: `tests/cluster/load` imports it as `dev`, and as `former` too.
+const REPOSITORY: &str = "localhost/esc-injector";
 
 /// An installed release whose pods run. It holds the whole cluster until it is dropped, and takes itself out then.
 pub struct Installation {
@@ -39,15 +45,20 @@ pub fn shared() -> Arc<Installation> {
     static SHARED: Mutex<Weak<Installation>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let fresh = Arc::new(Installation::install(&json!({})));
+        let fresh = Arc::new(Installation::alone());
         *shared = Arc::downgrade(&fresh);
         fresh
     })
 }
 
 impl Installation {
-    /// One of a test's own, with these values beside those that the harness needs.
-    pub fn install(further: &Value) -> Self {
+    /// One of a test's own.
+    pub fn alone() -> Self {
+        Self::install(&chart(), "dev")
+    }
+
+    /// One of a test's own, from this chart and with the product's image of this tag.
+    pub fn install(chart: &Path, tag: &str) -> Self {
         let alone = alone();
         load_product();
         let place = Place::prepare();
@@ -55,20 +66,19 @@ impl Installation {
         let namespace = Namespace::running("esc-system", json!({}));
         let labelled = Namespace::running("labelled", json!({"esc.pulumi.com/injection": "enabled"}));
         let installation = Self { esc, place, spares: AtomicUsize::new(0), namespace, labelled, _alone: alone };
-        installation.helm("install", further);
+        installation.helm("install", chart, tag);
         wait_until_injecting();
         installation
     }
 
-    /// `helm upgrade` with these values beside those that the harness needs.
-    pub fn upgrade(&self, further: &Value) {
-        self.helm("upgrade", further);
+    /// `helm upgrade` to this chart and image. It waits until the new replicas have taken over.
+    pub fn upgrade(&self, chart: &Path, tag: &str) {
+        self.helm("upgrade", chart, tag);
     }
 
-    fn helm(&self, verb: &str, further: &Value) {
-        let (repository, tag) = super::apps::PRODUCT.split_once(':').unwrap();
-        let mut values = json!({
-            "image": {"repository": repository, "tag": tag},
+    fn helm(&self, verb: &str, chart: &Path, tag: &str) {
+        let values = json!({
+            "image": {"repository": REPOSITORY, "tag": tag},
             "api": {
                 "url": self.esc.url(), "caBundle": self.place.authority,
                 "allowedUrls": (0..esc::SPARES)
@@ -77,10 +87,6 @@ impl Installation {
             },
             "minKubelet": "1.36", "minRefresh": "1s", "test": {"namespace": self.labelled.name},
         });
-        for (key, value) in further.as_object().unwrap() {
-            values[key] = value.clone();
-        }
-        let chart = chart();
         let arguments = [verb, NAME, chart.to_str().unwrap(), "--namespace", &self.namespace.name];
         Helm::Four
             .run(arguments.into_iter().chain(["--values", "-", "--wait", "--timeout=55s"]), &values)
@@ -120,10 +126,13 @@ impl Drop for Installation {
     }
 }
 
-/// The image of the product as its sources stand now. `up` has made it; here it is only made again if they changed.
+/// The image of the product as its sources stand now. `up` has made it; here it is only made again if they changed,
+/// which takes its minutes.
 fn load_product() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/load");
-    let mut command = std::process::Command::new(script);
-    command.env("ESC_CLUSTER_STATE", &cluster().state);
-    run(&command, "").expect("tests/cluster/load");
+    static LOADED: Once = Once::new();
+    LOADED.call_once(|| {
+        let mut load = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/load"));
+        load.env("ESC_CLUSTER_STATE", &cluster().state);
+        assert!(load.status().unwrap().success(), "tests/cluster/load");
+    });
 }

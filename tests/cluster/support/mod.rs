@@ -20,6 +20,7 @@ pub mod release;
 pub mod replica;
 pub mod report;
 pub mod stream;
+pub mod transcript;
 
 use std::{
     thread,
