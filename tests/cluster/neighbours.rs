@@ -112,8 +112,8 @@ fn a_sidecar_that_another_webhook_took_apart_is_whole_again_and_accepted() {
         annotations[format!("esc.pulumi.com/{key}")] = json!(value);
     }
     let created = crate::support::eventually("the other webhook is asked", || {
-        let ran =
-            namespace.kubectl(["create", "-f", "-", "-o", "json", "--dry-run=server"], &pod("shop", &annotations));
+        let ran = namespace
+            .kubectl(["create", "-f", "-", "-o", "json", "--dry-run=server"], &pod("shop", &annotations));
         let created: Value = serde_json::from_str(&ran.expect("create")).unwrap();
         created["metadata"]["labels"]["old-types"].is_string().then_some(created)
     });

@@ -70,7 +70,10 @@ fn security_contexts_of_all_kinds_receive() {
     for (name, expected) in [("fs-group", "440 65532 2000"), ("narrow-mode", "400 10001 ")] {
         let seen = shop.exec(name, &["/bin/stat", "-L", "-c", "%a %u %g", "/run/secrets/esc/password"]);
         let seen = seen.expect("stat");
-        assert!(seen.starts_with(expected) || name == "fs-group" && seen.trim().ends_with(" 2000"), "{name}: {seen}");
+        assert!(
+            seen.starts_with(expected) || name == "fs-group" && seen.trim().ends_with(" 2000"),
+            "{name}: {seen}"
+        );
     }
 }
 
@@ -105,8 +108,7 @@ fn a_pod_in_the_nodes_network_receives() {
     let password = planted::value("password");
     // Pod Security allows it at no other level.
     let labels = json!({"pod-security.kubernetes.io/enforce": "privileged"});
-    let shop =
-        installation.shop_of(&installation.esc, &json!({"db": {"password": {"fn::secret": password}}}), labels);
+    let shop = Shop::of(&installation.esc, &json!({"db": {"password": {"fn::secret": password}}}), labels);
     let mut host = spec(&format!("{READS}; {STAY}"));
     host["hostNetwork"] = json!(true);
     host["dnsPolicy"] = json!("ClusterFirstWithHostNet");
@@ -134,7 +136,9 @@ fn quotas_and_limit_ranges_count_the_agent_and_let_it_run() {
         ],
     }));
     eventually("the quota is in force", || {
-        cluster().get("resourcequota", &shop.namespace.name, "quota")?["status"]["hard"].as_object().map(|_| ())
+        cluster().get("resourcequota", &shop.namespace.name, "quota")?["status"]["hard"]
+            .as_object()
+            .map(|_| ())
     });
     shop.apply(&once("shop", &asks(&shop), spec(READS)));
     assert_eq!(shop.exit_code("shop", "app"), 0);

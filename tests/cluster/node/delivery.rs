@@ -21,7 +21,8 @@ fn two_replicas_run_behind_the_service_and_the_charts_own_test_passes() {
     let own = &installation.namespace;
     let running = eventually("two replicas are ready", || {
         let pods = cluster().list("pods", &own.name);
-        let replicas: Vec<_> = pods.into_iter().filter(|pod| pod["spec"]["serviceAccountName"] == NAME).collect();
+        let replicas: Vec<_> =
+            pods.into_iter().filter(|pod| pod["spec"]["serviceAccountName"] == NAME).collect();
         (replicas.len() == 2 && replicas.iter().all(is_ready)).then_some(replicas)
     });
     let mut addresses: Vec<_> =
@@ -36,10 +37,8 @@ fn two_replicas_run_behind_the_service_and_the_charts_own_test_passes() {
     endpoints.sort_unstable();
     assert_eq!(endpoints, addresses);
 
-    let ran = Helm::Four.run(
-        ["test", NAME, "--namespace", &own.name, "--logs", "--timeout=55s"],
-        &Value::Null,
-    );
+    let ran =
+        Helm::Four.run(["test", NAME, "--namespace", &own.name, "--logs", "--timeout=55s"], &Value::Null);
     assert!(ran.ok && ran.stdout.contains("Succeeded"), "{ran:#?}");
 }
 
@@ -71,7 +70,8 @@ fn two_annotations_bring_files_and_variables_that_are_nowhere_else() {
     let name = pod["metadata"]["name"].as_str().unwrap();
 
     let log = shop.logged(name, "app", "that is all");
-    let read: BTreeMap<_, _> = log.lines().filter_map(|line| line.split_once("  ")).map(|(a, b)| (b, a)).collect();
+    let read: BTreeMap<_, _> =
+        log.lines().filter_map(|line| line.split_once("  ")).map(|(a, b)| (b, a)).collect();
     let config = format!("key = {key}\n");
     let expected = [
         ("ca.crt", sha256(&pem)),

@@ -22,7 +22,8 @@ fn another_service_account_gets_nothing_and_is_told_so() {
     shop.ready("shop");
     let told = shop.eventually("the agent gives up", "other", |pod| {
         let state = status(pod, "esc-agent");
-        let ended = [&state["state"], &state["lastState"]].map(|state| state["terminated"]["message"].as_str());
+        let ended =
+            [&state["state"], &state["lastState"]].map(|state| state["terminated"]["message"].as_str());
         ended.into_iter().flatten().next().map(str::to_owned)
     });
     assert!(told.starts_with("[ESC307] ") && told.contains("Fix:"), "{told}");

@@ -6,5 +6,6 @@ mod identity;
 mod outages;
 mod refresh;
 mod restarts;
+mod rollout;
 mod upgrade;
 mod variables;

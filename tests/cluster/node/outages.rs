@@ -42,7 +42,7 @@ fn without_esc_a_pod_waits_and_starts_when_it_is_back() {
     let installation = shared();
     let esc = installation.spare();
     let password = planted::value("password");
-    let shop = installation.shop_of(&esc, &values(&password), json!({}));
+    let shop = Shop::of(&esc, &values(&password), json!({}));
     let asks = shop.asks(&json!({"file.password": "db.password", "api-url": esc.url(), "timeout": "3s"}));
     esc.leave();
     shop.apply(&pod("shop", &asks, &spec(&format!("sha256sum </run/secrets/esc/password; {STAY}"))));
@@ -60,18 +60,24 @@ fn without_esc_a_pod_waits_and_starts_when_it_is_back() {
 fn without_esc_a_pod_starts_without_its_values_if_it_said_so() {
     let installation = shared();
     let esc = installation.spare();
-    let shop = installation.shop_of(&esc, &values("anything"), json!({}));
+    let shop = Shop::of(&esc, &values("anything"), json!({}));
     let asks = shop.asks(&json!({
         "file.password": "db.password", "env.PASSWORD": "db.password", "api-url": esc.url(), "timeout": "3s",
         "on-failure": "start",
     }));
     esc.leave();
-    shop.apply(&pod("shop", &asks, &spec(&format!("echo ${{PASSWORD-nothing}}; ls /run/secrets/esc; {STAY}"))));
+    shop.apply(&pod(
+        "shop",
+        &asks,
+        &spec(&format!("echo ${{PASSWORD-nothing}}; ls /run/secrets/esc; {STAY}")),
+    ));
     shop.ready("shop");
     let log = shop.log("shop", "app");
     let said = log.lines().collect::<Vec<_>>();
     assert!(said[0].contains("[ESC507]") && said[1] == "nothing" && said.len() == 2, "{log}");
-    transcript(&shop, &esc).and("kubectl logs shop -c app", &log).expect_in_the_docs("ESC is away, and the pod starts without");
+    transcript(&shop, &esc)
+        .and("kubectl logs shop -c app", &log)
+        .expect_in_the_docs("ESC is away, and the pod starts without");
 }
 
 #[test]
@@ -80,7 +86,7 @@ fn when_esc_goes_away_later_the_last_values_stay() {
     let installation = shared();
     let esc = installation.spare();
     let password = planted::value("password");
-    let shop = installation.shop_of(&esc, &values(&password), json!({}));
+    let shop = Shop::of(&esc, &values(&password), json!({}));
     let asks = shop.asks(&json!({"file.password": "db.password", "api-url": esc.url(), "refresh": "1s"}));
     shop.apply(&pod("shop", &asks, &spec(STAY)));
     shop.ready("shop");

@@ -16,7 +16,7 @@ fn values(password: &str) -> Value {
 }
 
 /// Asks for the file, kept fresh each second.
-fn asks(shop: &Shop, further: Value) -> Value {
+fn asks(shop: &Shop, further: &Value) -> Value {
     let mut annotations = shop.asks(&json!({"file.password": "db.password", "refresh": "1s"}));
     for (key, value) in further.as_object().unwrap() {
         annotations[format!("esc.pulumi.com/{key}")] = value.clone();
@@ -43,7 +43,11 @@ fn the_application_starts_after_the_first_set_and_later_ones_arrive_while_it_run
     let listens = "sha256sum </run/secrets/esc/password; \
         while :; do printf 'HTTP/1.1 204 No Content\\r\\nConnection: close\\r\\n\\r\\n' \
         | nc -l -p 8080 | head -n 1; done";
-    shop.apply(&pod("shop", &asks(&shop, json!({"on-change": "http://127.0.0.1:8080/reload"})), &spec(listens)));
+    shop.apply(&pod(
+        "shop",
+        &asks(&shop, &json!({"on-change": "http://127.0.0.1:8080/reload"})),
+        &spec(listens),
+    ));
     let before = shop.ready("shop");
     assert_eq!(before["spec"]["initContainers"][0]["restartPolicy"], "Always");
     let at_start = shop.logged("shop", "app", "  -\n");
@@ -68,7 +72,7 @@ fn a_changed_value_signals_the_application() {
     let shop = installation.shop(&values(&first));
     let listens = "trap 'echo heard it; sha256sum </run/secrets/esc/password' HUP; trap 'exit 0' TERM; \
         echo listening; while :; do sleep 3600 & wait $!; done";
-    let annotations = asks(&shop, json!({"on-change": "signal:SIGHUP", "share-process-namespace": "true"}));
+    let annotations = asks(&shop, &json!({"on-change": "signal:SIGHUP", "share-process-namespace": "true"}));
     let warned = shop.apply(&pod("shop", &annotations, &spec(listens)));
     assert!(warned.contains("Warning:"), "a shared process namespace is warned of: {warned}");
     shop.ready("shop");
@@ -85,7 +89,7 @@ fn a_changed_value_restarts_all_containers_in_place_with_fresh_variables() {
     let (first, second) = (planted::value("first"), planted::value("second"));
     let shop = installation.shop(&values(&first));
     let annotations =
-        asks(&shop, json!({"env.PASSWORD": "db.password", "on-change": "restart", "restart-spread": "1s"}));
+        asks(&shop, &json!({"env.PASSWORD": "db.password", "on-change": "restart", "restart-spread": "1s"}));
     let prints = format!("printf %s \"$PASSWORD\" | sha256sum; {STAY}");
     // One through the wrapper, one from kubelet.
     let mut kubelets = container("kubelets", "");
@@ -125,7 +129,7 @@ fn jobs_and_cron_jobs_complete_beside_the_sidecar() {
     let shop = installation.shop(&values(&password));
     let mut ends = spec("sha256sum </run/secrets/esc/password");
     ends["restartPolicy"] = json!("Never");
-    let template = json!({"metadata": {"annotations": asks(&shop, json!({}))}, "spec": ends});
+    let template = json!({"metadata": {"annotations": asks(&shop, &json!({}))}, "spec": ends});
     let job = json!({"template": template, "backoffLimit": 0});
     shop.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "hourly"},
@@ -135,7 +139,8 @@ fn jobs_and_cron_jobs_complete_beside_the_sidecar() {
     let complete = |prefix: &str| {
         eventually(&format!("a job of {prefix} completes"), || {
             let jobs = cluster().list("jobs", &shop.namespace.name);
-            let mut ours = jobs.iter().filter(|job| job["metadata"]["name"].as_str().unwrap().starts_with(prefix));
+            let mut ours =
+                jobs.iter().filter(|job| job["metadata"]["name"].as_str().unwrap().starts_with(prefix));
             ours.any(|job| job["status"]["succeeded"] == 1).then_some(())
         });
     };
@@ -164,7 +169,7 @@ fn the_sidecar_does_not_hold_up_the_end_of_its_pod() {
     let mut patient = spec(STAY);
     // Whoever did not stop by itself would stay for an hour.
     patient["terminationGracePeriodSeconds"] = json!(3600);
-    shop.apply(&pod("shop", &asks(&shop, json!({})), &patient));
+    shop.apply(&pod("shop", &asks(&shop, &json!({})), &patient));
     shop.ready("shop");
     shop.delete("shop");
 }
@@ -175,8 +180,8 @@ fn a_killed_sidecar_is_ready_again_with_what_lies_there_while_esc_is_down() {
     let installation = shared();
     let esc = installation.spare();
     let (first, second) = (planted::value("first"), planted::value("second"));
-    let shop = installation.shop_of(&esc, &values(&first), json!({}));
-    shop.apply(&pod("shop", &asks(&shop, json!({"api-url": esc.url()})), &spec(STAY)));
+    let shop = Shop::of(&esc, &values(&first), json!({}));
+    shop.apply(&pod("shop", &asks(&shop, &json!({"api-url": esc.url()})), &spec(STAY)));
     let before = shop.ready("shop");
     esc.leave();
     shop.logged("shop", "esc-agent", "ESC601");

@@ -45,7 +45,8 @@ fn an_upgrade_while_applications_roll_out_fails_no_pod() {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let rollout = |verb: &str, more: &[&str]| {
-                    let arguments = ["rollout", verb, "deployment/web"].into_iter().chain(more.iter().copied());
+                    let arguments =
+                        ["rollout", verb, "deployment/web"].into_iter().chain(more.iter().copied());
                     shop.namespace.kubectl(arguments, &Value::Null).expect("kubectl rollout")
                 };
                 rollout("status", &["--timeout=55s"]);
@@ -69,7 +70,8 @@ fn an_upgrade_while_applications_roll_out_fails_no_pod() {
         .kubectl(["rollout", "status", "deployment/web", "--timeout=55s"], &Value::Null)
         .expect("the last rollout");
     let events = cluster().list("events", &shop.namespace.name);
-    let failed = |event: &&Value| ["FailedCreate", "Failed", "BackOff"].iter().any(|bad| event["reason"] == *bad);
+    let failed =
+        |event: &&Value| ["FailedCreate", "Failed", "BackOff"].iter().any(|bad| event["reason"] == *bad);
     assert_eq!(events.iter().filter(failed).collect::<Vec<_>>(), Vec::<&Value>::new());
     for pod in cluster().list("pods", &shop.namespace.name) {
         assert_eq!(status(&pod, "esc-agent")["restartCount"], 0, "{pod:#}");

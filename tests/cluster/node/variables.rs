@@ -18,7 +18,8 @@ fn the_application_is_the_first_process_and_ends_as_it_likes() {
     let shop = installation.shop(&json!({"db": {"url": {"fn::secret": url}}}));
     let asks = shop.asks(&json!({"env.DATABASE_URL": "db.url"}));
     // Kubelet makes one dollar sign of two.
-    let stays = "echo I am $$$$; trap 'echo told to stop; exit 7' TERM; while :; do sleep 3600 & wait $!; done";
+    let stays =
+        "echo I am $$$$; trap 'echo told to stop; exit 7' TERM; while :; do sleep 3600 & wait $!; done";
     shop.apply(&once("told", &asks, spec(stays)));
     shop.apply(&once("fails", &asks, spec("exit 42")));
     let pod = shop.ready("told");
@@ -42,8 +43,10 @@ fn the_application_is_the_first_process_and_ends_as_it_likes() {
 #[ignore = "needs a cluster: tests/cluster/up"]
 fn an_image_without_a_command_gets_its_variables_from_kubelet_and_so_do_probes_and_exec() {
     let installation = shared();
-    let (url, multi) = (planted::value("url"), format!("{}\nsecond $(HOME) \"line\"", planted::value("multi")));
-    let shop = installation.shop(&json!({"db": {"url": {"fn::secret": url}, "multi": {"fn::secret": multi}}}));
+    let (url, multi) =
+        (planted::value("url"), format!("{}\nsecond $(HOME) \"line\"", planted::value("multi")));
+    let shop =
+        installation.shop(&json!({"db": {"url": {"fn::secret": url}, "multi": {"fn::secret": multi}}}));
     let asks = shop.asks(&json!({"env.DATABASE_URL": "db.url", "env.MULTI": "db.multi"}));
     let sum = |name: &str| format!("printf %s \"${name}\" | sha256sum | cut -d' ' -f1");
     let mut plain = spec("");
@@ -99,7 +102,9 @@ fn a_refusal_reads_well_where_people_look() {
         let described = shop.describe("replicasets");
         described.contains("FailedCreate").then_some(described)
     });
-    for expected in ["[ESC101]", "did you mean `esc.pulumi.com/env.OTHER`", "[ESC106]", "`soon` is not a duration"] {
+    for expected in
+        ["[ESC101]", "did you mean `esc.pulumi.com/env.OTHER`", "[ESC106]", "`soon` is not a duration"]
+    {
         assert!(described.contains(expected), "{expected} is not in: {described}");
     }
     assert_eq!(cluster().list("pods", &shop.namespace.name), Vec::<Value>::new());

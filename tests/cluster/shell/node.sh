@@ -103,7 +103,12 @@ prepare_machine() {
         [ -d "$directory" ] || undo "rmdir $directory"
         mkdir -p "$directory"
     done
-    for family in $proxy_tables; do undo "nft delete table $family kube-proxy"; done
+    for family in $proxy_tables; do
+        ! nft list table "$family" kube-proxy >/dev/null 2>&1 ||
+            die "a kube-proxy works on this machine already: there is an nftables table $family kube-proxy"
+        undo "nft delete table $family kube-proxy"
+    done
+    undo remove_devices
     for group in $(node_groups); do
         undo "remove_groups $group"
         # In the one of version 2, which has no controller here, the runtime makes its own.
@@ -155,15 +160,24 @@ remove_groups() {
     done
 }
 
+# Removes the network devices of pods. Most go by themselves, with the pods' network namespaces.
+remove_devices() {
+    local attempt device
+    for ((attempt = 0; attempt < 50; attempt++)); do
+        [ -n "$(ls "/sys/class/net/$bridge/brif" 2>/dev/null)" ] || return 0
+        sleep 0.1
+    done
+    for device in "/sys/class/net/$bridge/brif"/*; do ip link delete "${device##*/}"; done
+}
+
 # One line for each thing of the node that is still on this machine.
 left_of_the_node() {
-    local path family link
+    local path family
+    awk -v state="$state/" 'index($5, state) == 1 {print "mount " $5}' /proc/self/mountinfo
+    # Whoever has the bridge has these too.
+    [ ! -e "/sys/class/net/$bridge" ] || return 0
     for path in $(node_groups); do [ ! -d "$path" ] || echo "control group $path"; done
-    grep -F " $state" /proc/self/mountinfo | awk '{print "mount " $5}'
     for family in $proxy_tables; do
         if nft list table "$family" kube-proxy >/dev/null 2>&1; then echo "nftables table $family kube-proxy"; fi
-    done
-    for link in /sys/class/net/"$bridge"/brif/*; do
-        [ ! -e "$link" ] || echo "network device ${link##*/}"
     done
 }

@@ -178,6 +178,8 @@ impl Shop {
     /// Deletes a pod, and waits until it is gone.
     #[track_caller]
     pub fn delete(&self, name: &str) {
-        self.namespace.kubectl(["delete", "pod", name, "--timeout=55s"], &Value::Null).expect("deleting a pod");
+        self.namespace
+            .kubectl(["delete", "pod", name, "--timeout=55s"], &Value::Null)
+            .expect("deleting a pod");
     }
 }

@@ -50,7 +50,8 @@ impl Place {
         certs.args(["--dns", &names.join(",")]).arg("--out").arg(&out);
         run(&certs, "").expect("esc-injector certs");
         let file = |name: &str| out.join(name).to_str().unwrap().to_owned();
-        let (certificate, key) = (format!("--cert={}", file("tls.crt")), format!("--key={}", file("tls.key")));
+        let (certificate, key) =
+            (format!("--cert={}", file("tls.crt")), format!("--key={}", file("tls.key")));
         namespace
             .kubectl(["create", "secret", "tls", "esc-server-tls", &certificate, &key], &Value::Null)
             .expect("the certificate");

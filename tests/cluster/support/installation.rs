@@ -65,7 +65,8 @@ impl Installation {
         let esc = place.start("esc-server");
         let namespace = Namespace::running("esc-system", json!({}));
         let labelled = Namespace::running("labelled", json!({"esc.pulumi.com/injection": "enabled"}));
-        let installation = Self { esc, place, spares: AtomicUsize::new(0), namespace, labelled, _alone: alone };
+        let installation =
+            Self { esc, place, spares: AtomicUsize::new(0), namespace, labelled, _alone: alone };
         installation.helm("install", chart, tag);
         wait_until_injecting();
         installation
@@ -102,17 +103,19 @@ impl Installation {
 
     /// A namespace at Pod Security restricted, whose environment has these values.
     pub fn shop(&self, values: &Value) -> Shop {
-        self.shop_of(&self.esc, values, json!({}))
+        Shop::of(&self.esc, values, json!({}))
     }
+}
 
-    /// The same with another ESC server, and further labels.
-    pub fn shop_of(&self, esc: &Esc, values: &Value, mut labels: Value) -> Shop {
+impl Shop {
+    /// One that opens its environment at this ESC server, in a namespace with these labels besides.
+    pub fn of(esc: &Esc, values: &Value, mut labels: Value) -> Self {
         labels["esc.pulumi.com/injection"] = json!("enabled");
         let namespace = Namespace::running("shop", labels);
         namespace.kubectl(["create", "serviceaccount", "shop"], &Value::Null).expect("a ServiceAccount");
         esc.put(&namespace.name, values);
         let reference = format!("acme/{}/prod", namespace.name);
-        Shop { namespace, reference }
+        Self { namespace, reference }
     }
 }
 

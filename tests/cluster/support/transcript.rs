@@ -4,7 +4,9 @@
 //! `UPDATE_DOCS=1` writes what was seen.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write,
+    fs,
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -21,7 +23,8 @@ pub struct Transcript {
 impl Transcript {
     /// Of the pod `shop`: the line of `kubectl get pods`, the agent in `kubectl describe`, and the end of its log.
     pub fn of(shop: &Shop) -> Self {
-        let said = |arguments: &[&str]| shop.namespace.kubectl(arguments.iter().copied(), &Value::Null).stdout;
+        let said =
+            |arguments: &[&str]| shop.namespace.kubectl(arguments.iter().copied(), &Value::Null).stdout;
         let pods = said(&["get", "pods"]);
         let described = said(&["describe", "pod", "shop"]);
         let logged = said(&["logs", "shop", "-c", "esc-agent", "--tail=1"]);
@@ -35,7 +38,7 @@ impl Transcript {
 
     /// Adds a command and what it printed.
     pub fn and(mut self, command: &str, printed: &str) -> Self {
-        self.text += &format!("\n\n$ {command}\n{}", printed.trim_end());
+        write!(self.text, "\n\n$ {command}\n{}", printed.trim_end()).unwrap();
         self
     }
 
