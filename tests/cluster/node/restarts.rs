@@ -56,7 +56,9 @@ fn running_pods_keep_their_secrets_and_new_ones_work_after_whatever_restarts() {
     for what in ["webhook-killed", "webhook-deleted", "kubelet", "containerd", "kube-apiserver"] {
         match what {
             "webhook-killed" => {
-                replicas().iter().for_each(|pod| processes::kill(pod, "esc-injector webhook"))
+                for pod in replicas() {
+                    processes::kill(&pod, "esc-injector webhook");
+                }
             }
             "webhook-deleted" => {
                 let selector = format!("--selector=app.kubernetes.io/name={NAME}");

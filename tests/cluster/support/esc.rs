@@ -137,7 +137,9 @@ impl Esc {
         eventually("connections are refused", || self.connect().is_err().then_some(()));
         let pods = cluster().list("pods", &self.namespace);
         let ours = pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == self.name.as_str());
-        ours.for_each(|pod| processes::kill(pod, "esc-injector server"));
+        for pod in ours {
+            processes::kill(pod, "esc-injector server");
+        }
     }
 
     /// It is back, with what it had, and knows none of the tokens that it had given out.

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, io::Read as _, process::Command};
+use std::{borrow::Cow, collections::HashMap, io::Read as _, process::Command};
 
 use serde_json::Value;
 
@@ -106,7 +106,7 @@ fn another_program_lies_at_its_own_path_and_has_further_names() {
         .unwrap()
         .map(|entry| {
             let entry = entry.unwrap();
-            let target = entry.link_name().unwrap().map(|target| target.into_owned());
+            let target = entry.link_name().unwrap().map(Cow::into_owned);
             (entry.path().unwrap().into_owned(), target)
         })
         .collect();
