@@ -15,6 +15,7 @@ node_sysctls=(kernel.panic kernel.panic_on_oops net.ipv4.ip_forward vm.overcommi
 
 # What a node needs that no package brings.
 check_node() {
+    need cargo 'Rust builds the product, and the images of pods'
     [ -d /sys/fs/cgroup/memory ] || missing+=("control groups of version 1: no /sys/fs/cgroup/memory on this machine")
     grep -qw overlay /proc/filesystems || missing+=("the kernel's overlay file system: images are unpacked into it")
     die_of_missing
