@@ -132,7 +132,7 @@ fn jobs_and_cron_jobs_complete_beside_the_sidecar() {
     let template = json!({"metadata": {"annotations": asks(&shop, &json!({}))}, "spec": ends});
     let job = json!({"template": template, "backoffLimit": 0});
     shop.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "hourly"},
+        {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "each-minute"},
          "spec": {"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": {"spec": job}}},
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate"}, "spec": job},
     ]}));
@@ -148,9 +148,11 @@ fn jobs_and_cron_jobs_complete_beside_the_sidecar() {
     // Its minute has to come first, which takes one.
     eventually("the minute has come", || {
         let jobs = cluster().list("jobs", &shop.namespace.name);
-        jobs.iter().any(|job| job["metadata"]["name"].as_str().unwrap().starts_with("hourly-")).then_some(())
+        jobs.iter()
+            .any(|job| job["metadata"]["name"].as_str().unwrap().starts_with("each-minute-"))
+            .then_some(())
     });
-    complete("hourly-");
+    complete("each-minute-");
     let pods = cluster().list("pods", &shop.namespace.name);
     for pod in &pods {
         let name = pod["metadata"]["name"].as_str().unwrap();
