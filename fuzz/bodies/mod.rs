@@ -6,6 +6,7 @@ pub mod admission_review;
 pub mod annotations;
 pub mod config;
 pub mod env_file;
+pub mod lang;
 pub mod property_path;
 pub mod reference;
 pub mod template;

@@ -86,6 +86,7 @@ targets! {
     annotations: MUTATIONS / 8,
     config: MUTATIONS / 8,
     env_file: MUTATIONS,
+    lang: MUTATIONS / 8,
     property_path: MUTATIONS,
     reference: MUTATIONS,
     template: MUTATIONS,
