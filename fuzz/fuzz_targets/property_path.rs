@@ -1,17 +1,7 @@
-//! A path that parses keeps its text, and looking it up never panics.
 #![no_main]
 
-use esc_injector::esc::{path::Path, value::Value};
-use libfuzzer_sys::fuzz_target;
+#[path = "../bodies/mod.rs"]
+#[expect(dead_code, reason = "the bodies of all targets")]
+mod bodies;
 
-const ENVIRONMENT: &[u8] =
-    br#"{"properties":{"a":{"value":[{"value":{"b":{"value":1},"*":{"value":null}}},{"unknown":true}]}}}"#;
-
-fuzz_target!(|text: &str| {
-    let Ok(path) = text.parse::<Path>() else { return };
-    assert_eq!(path.as_str(), text);
-    let environment = Value::from_environment(ENVIRONMENT).expect("the environment is well-formed");
-    if let Err(missing) = path.get(&environment) {
-        assert!(missing.to_string().contains("does not exist"));
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::property_path::run(data));

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     codes::{Code, delivery as codes},
-    esc::value::Value,
+    esc::{path::NotFound, value::Value},
     secret::Secret,
 };
 
@@ -30,8 +30,46 @@ pub struct Delivery<'p> {
     pub variables: usize,
 }
 
+/// Why the values can't be delivered, and what only the log may say of it.
+#[derive(Debug)]
+pub struct Undeliverable {
+    failure: Failure,
+    missing: Vec<NotFound>,
+}
+
+impl Undeliverable {
+    /// The failure, without a word in the log.
+    pub fn untold(self) -> (Failure, Vec<NotFound>) {
+        (self.failure, self.missing)
+    }
+
+    /// The failure, after the log was told what exists where paths end.
+    pub fn told(self) -> Failure {
+        tell(&self.missing);
+        self.failure
+    }
+}
+
+impl From<Failure> for Undeliverable {
+    fn from(failure: Failure) -> Self {
+        Self { failure, missing: Vec::new() }
+    }
+}
+
+/// Tells the log what exists where paths end.
+pub fn tell(missing: &[NotFound]) {
+    for not_found in missing {
+        tracing::warn!(
+            path = not_found.path,
+            at = not_found.resolved,
+            exists = some(&not_found.available),
+            "no such property"
+        );
+    }
+}
+
 /// Decides what is to lie on the volumes.
-pub fn render<'p>(plan: &'p Plan, environment: &Value) -> Result<Delivery<'p>, Failure> {
+pub fn render<'p>(plan: &'p Plan, environment: &Value) -> Result<Delivery<'p>, Undeliverable> {
     let mut problems = Vec::new();
     let mut delivery = Delivery { sets: Vec::new(), files: 0, variables: 0 };
     for view in &plan.views {
@@ -113,25 +151,19 @@ fn env_entry(name: &str, content: Secret) -> Result<Entry, Failure> {
     Ok(Entry { name, content, mode: DEFAULT_MODE })
 }
 
-/// All problems in one failure; what exists where a path ends goes to the log only.
-fn refuse(problems: Vec<Problem>) -> Failure {
+/// All problems in one failure; what exists where a path ends is for the log only.
+fn refuse(problems: Vec<Problem>) -> Undeliverable {
     let mut told = Vec::new();
+    let mut missing = Vec::new();
     for problem in problems {
         // Views often ask for the same.
         if told.contains(&problem) {
             continue;
         }
-        if let Some(not_found) = problem.not_found() {
-            tracing::warn!(
-                path = not_found.path,
-                at = not_found.resolved,
-                exists = some(&not_found.available),
-                "no such property"
-            );
-        }
+        missing.extend(problem.not_found().cloned());
         told.push(problem);
     }
-    told.into()
+    Undeliverable { failure: told.into(), missing }
 }
 
 /// The first names of a list: who looks for a misspelt one finds it there, and a log line stays one.

@@ -2,10 +2,10 @@
 
 use std::{fmt, path::PathBuf, time::Instant};
 
-use super::plan::{Auth, OnFailure, Plan};
+use super::plan::{Auth, Mesh, OnFailure, Plan};
 use crate::{
-    client::{AccessError, Budget, Client, Credentials, Repeat, Settings},
-    codes::Code,
+    client::{AccessError, Budget, Cause, Client, Credentials, Repeat, Settings},
+    codes::{Code, access as codes},
     esc::{merge, value::Value},
 };
 
@@ -15,12 +15,14 @@ use crate::{
 pub struct FetchError {
     first: AccessError,
     rest: Vec<AccessError>,
+    /// The mesh that may have turned the connection away.
+    mesh: Option<Mesh>,
 }
 
 impl FetchError {
     /// The code of the first.
     pub fn code(&self) -> Code {
-        self.first.code()
+        if self.mesh.is_some() { codes::REDIRECTED } else { self.first.code() }
     }
 
     /// The first, which gives code and exit status.
@@ -41,7 +43,7 @@ impl FetchError {
 
 impl From<AccessError> for FetchError {
     fn from(first: AccessError) -> Self {
-        Self { first, rest: Vec::new() }
+        Self { first, rest: Vec::new(), mesh: None }
     }
 }
 
@@ -50,6 +52,16 @@ impl std::error::Error for FetchError {}
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;
+        if let Some(mesh) = self.mesh {
+            write!(
+                f,
+                "; {mesh} may redirect it to its proxy, which starts after the agent: exclude ESC with `{}`",
+                mesh.exclusion()
+            )?;
+            if let Some(addresses) = mesh.address_exclusion() {
+                write!(f, " or `{addresses}`")?;
+            }
+        }
         self.rest.iter().try_for_each(|error| {
             let code = error.code();
             if code == self.code() { write!(f, "; {error}") } else { write!(f, "; [{code}] {error}") }
@@ -82,6 +94,18 @@ pub fn client(plan: &Plan) -> Result<Client, AccessError> {
         Auth::Token { token_file } => Credentials::Static { file: token_file.into() },
     };
     Client::new(&settings, credentials)
+}
+
+/// The fetch that the application waits for. While it lasts the proxy of a mesh may not run yet, so that a connection
+/// that is turned away can be the mesh's doing.
+pub async fn first(plan: &Plan, client: &mut Client, budget: &Budget) -> Result<Value, FetchError> {
+    let mut result = fetch(plan, client, budget).await;
+    if let Err(error) = &mut result
+        && let Cause::Unreachable { refused: true, .. } = error.first.cause
+    {
+        error.mesh = plan.mesh;
+    }
+    result
 }
 
 /// Opens every environment of the plan once and folds them. A refusal does not keep the others from being asked for,
@@ -117,7 +141,7 @@ pub async fn fetch(plan: &Plan, client: &mut Client, budget: &Budget) -> Result<
     }
     let mut errors = errors.into_iter();
     if let Some(first) = errors.next() {
-        return Err(FetchError { first, rest: errors.collect() });
+        return Err(FetchError { first, rest: errors.collect(), mesh: None });
     }
     let in_order = plan.environments.iter().filter_map(|reference| {
         let (_, value) = opened.iter().find(|(index, _)| plan.environments.get(*index) == Some(reference))?;

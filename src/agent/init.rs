@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    binary, deliver,
+    binary,
+    deliver::{self, Undeliverable},
     failure::{Failure, Kind},
     fetch::{self, FetchError},
     plan::{self, Auth, OnFailure, Plan, Source},
@@ -60,7 +61,7 @@ pub fn prepare(plan: &Plan, options: &Options) -> Result<(), Failure> {
 pub async fn first(plan: &Plan, client: &mut Client) -> Result<Report, Failure> {
     let budget = Budget::new(Duration::from_secs(plan.timeout_seconds));
     let start = Instant::now();
-    match fetch::fetch(plan, client, &budget).await {
+    match fetch::first(plan, client, &budget).await {
         Ok(environment) => {
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(environments = plan.environments.len(), ms, "opened");
@@ -133,7 +134,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Failure> {
 
 fn deliver(plan: &Plan, environment: &Value) -> Result<Report, Failure> {
     let start = Instant::now();
-    let delivery = deliver::render(plan, environment)?;
+    let delivery = deliver::render(plan, environment).map_err(Undeliverable::told)?;
     deliver::publish(&delivery)?;
     let (files, variables) = (delivery.files, delivery.variables);
     let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -6,7 +6,8 @@
 //!
 //! What kubelet 1.36 does, where it matters: it reads physical lines of less than 64 KiB and drops a carriage return
 //! at their end; takes an empty value for a missing key; takes the first of two entries with one name; hands values
-//! over as text, which has to be UTF-8 without NUL.
+//! over as text, which has to be UTF-8 without NUL. Of a name's length it says nothing: the limit of 128 characters that
+//! the field's description tells of is nowhere in the code of API server or kubelet.
 
 use super::envfile::{Origin, Variable};
 use crate::{

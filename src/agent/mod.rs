@@ -1,6 +1,6 @@
 //! Inside the pod: fetch the environment, publish it to tmpfs, start the application, keep it fresh.
 //!
-//! [`plan`], [`signal`] and [`wrapper`] are the contract with the webhook and are pure; [`content`], [`envfile`] and
+//! [`plan`], [`mesh`], [`signal`] and [`wrapper`] are the contract with the webhook and are pure; [`content`], [`envfile`] and
 //! [`kubelet`] are pure too. Everything else does I/O.
 
 pub mod binary;
@@ -12,6 +12,7 @@ pub mod failure;
 pub mod fetch;
 pub mod init;
 pub mod kubelet;
+pub mod mesh;
 pub mod metrics;
 pub mod notify;
 pub mod plan;

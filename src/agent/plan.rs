@@ -10,7 +10,7 @@ use crate::esc::{
     token_type::TokenType,
 };
 
-pub use super::signal::SignalName;
+pub use super::{mesh::Mesh, signal::SignalName};
 
 /// The agent's environment variable that carries its plan.
 pub const VARIABLE: &str = "ESC_INJECTOR_PLAN";
@@ -38,6 +38,9 @@ pub struct Plan {
     /// Directory to copy the agent's own binary into, for the exec wrapper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_dir: Option<String>,
+    /// The mesh whose proxy starts after the agent, and may be where its first connections are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Mesh>,
     /// Sets of files and variables, each with its own volumes. Never empty.
     pub views: Vec<View>,
     /// Keep the sets fresh; they are written once when absent.

@@ -14,31 +14,25 @@ use tokio::task::JoinSet;
 
 use super::{
     binary,
-    deliver::{self, Delivery},
+    deliver::{self, Delivery, Undeliverable},
     failure::Failure,
     fetch::{self, FetchError},
     init::{self, Options},
-    metrics::{self, Metrics, Outcome},
+    metrics::{Metrics, Outcome},
     notify::Poster,
     plan::{OnChange, OnFailure, Plan, Refresh},
     publish::{self, Staged},
     state::{Fingerprint, Mark, Moment, Sets, State, Store},
 };
-use crate::{
-    client::{Budget, Client, chance},
-    codes::refresh as codes,
-};
+use crate::client::{Budget, Client, chance};
 
 pub mod pace;
+mod scraping;
 mod telling;
 mod trouble;
 
 use pace::Timing;
 use trouble::{Trouble, Troubles};
-
-/// The longest refresh: each request is made once, and no slower than the client's own limit allows two. The first
-/// fetch has the plan's budget; nobody waits for this one.
-const REFRESH: Duration = Duration::from_secs(120);
 
 /// All containers of the pod are to start anew: the sidecar ends with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +52,7 @@ pub async fn sidecar(
     // Stopped when dropped.
     let mut tasks = JoinSet::new();
     if let Some(port) = sidecar.refresh.metrics_port {
-        match metrics::listen(port).await {
-            Ok(listener) => drop(tasks.spawn(metrics::serve(listener, sidecar.metrics.clone()))),
-            Err(error) => {
-                tracing::warn!(code = codes::METRICS_PORT.id(), "opening the metrics port {port}: {error}");
-            }
-        }
+        tasks.spawn(scraping::serve(port, sidecar.metrics.clone(), *timing));
     }
     let mut wait = sidecar.start(options).await?;
     let mut fetch_at = tokio::time::Instant::now() + wait;
@@ -160,7 +149,7 @@ impl<'a> Sidecar<'a> {
         }
         let budget = Budget::new(Duration::from_secs(self.plan.timeout_seconds));
         let start = Instant::now();
-        let environment = match fetch::fetch(self.plan, &mut self.client, &budget).await {
+        let environment = match fetch::first(self.plan, &mut self.client, &budget).await {
             Err(error) if error.is_outage() && self.plan.on_failure == OnFailure::Start => {
                 return self.start_without(&error);
             }
@@ -168,7 +157,8 @@ impl<'a> Sidecar<'a> {
         };
         let ms = milliseconds(start.elapsed());
         tracing::info!(environments = self.plan.environments.len(), ms, "opened");
-        self.put(&deliver::render(self.plan, &environment)?, false)?;
+        let delivery = deliver::render(self.plan, &environment).map_err(Undeliverable::told)?;
+        self.put(&delivery, false)?;
         self.succeeded();
         Ok(self.timing.next(self.interval(), true, chance()))
     }
@@ -223,7 +213,9 @@ impl<'a> Sidecar<'a> {
     }
 
     async fn fetch(&mut self) -> Result<Delivery<'a>, Trouble> {
-        let environment = fetch::fetch(self.plan, &mut self.client, &Budget::once(REFRESH)).await?;
+        // Nobody waits for it, so that each request is made once; the first fetch has the plan's budget.
+        let budget = Budget::once(self.timing.fetch);
+        let environment = fetch::fetch(self.plan, &mut self.client, &budget).await?;
         deliver::render(self.plan, &environment).map_err(Trouble::content)
     }
 
@@ -252,6 +244,7 @@ impl<'a> Sidecar<'a> {
         let stale_seconds = self.state.last_success.map(|moment| now.since(moment).as_secs());
         let (code, next_ms) = (trouble.code.id(), milliseconds(wait));
         if self.troubles.is_to_be_told() {
+            deliver::tell(&trouble.missing);
             tracing::warn!(
                 code,
                 stale_seconds,

@@ -90,6 +90,9 @@ pub struct Args {
     /// File for the audit log [default: DATA/audit.jsonl; none without --data]
     #[arg(long, env = "ESC_INJECTOR_AUDIT_LOG", value_name = "FILE")]
     audit_log: Option<PathBuf>,
+    /// Serve the providers test, error, secret-wrapper and the rotators swap, echo; decipher their secrets
+    #[arg(long, env = "ESC_INJECTOR_TEST_PROVIDERS", conflicts_with = "data")]
+    test_providers: bool,
     /// Least severe level that is logged
     #[arg(long, env = "ESC_INJECTOR_LOG_LEVEL", value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
@@ -208,6 +211,7 @@ impl Args {
             tokens,
             issuer,
             audit: self.audit_log,
+            test_providers: self.test_providers,
             tls,
             clock: Clock::system(),
         })

@@ -304,7 +304,8 @@ fn whole((result, attempts): (Result<Answer, Lost>, u32)) -> Result<Answer, Caus
             Err(Cause::Failing { status: answer.status.as_u16(), attempts, request_id: answer.request_id })
         }
         Ok(answer) => Ok(answer),
-        Err(Lost::Unanswered { why } | Lost::CutOff { why }) => Err(Cause::Unreachable { why, attempts }),
+        Err(Lost::Unanswered { why, refused }) => Err(Cause::Unreachable { why, attempts, refused }),
+        Err(Lost::CutOff { why }) => Err(Cause::Unreachable { why, attempts, refused: false }),
         Err(Lost::Untrusted { why }) => Err(Cause::Untrusted { why }),
         Err(Lost::TooLarge) => {
             Err(Cause::TooLarge { why: format!("the answer is larger than {LARGEST_ANSWER} bytes") })

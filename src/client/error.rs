@@ -58,6 +58,8 @@ pub enum Cause {
         why: String,
         /// How often it was tried.
         attempts: u32,
+        /// Whether the connection was turned away, rather than not answered.
+        refused: bool,
     },
     /// 429 to the end.
     #[error("ESC limits the rate of requests (tried {})", times(*attempts))]

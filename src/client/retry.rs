@@ -20,6 +20,10 @@ const BASE: Duration = Duration::from_secs(1);
 /// Upper end of every delay, as in the reference client.
 const CAP: Duration = Duration::from_secs(30);
 
+/// Upper end of what is added to what ESC asks for. Longer than this a place among those that it answers would stay empty:
+/// a thousand pods of a rollout still ask for two hundred answers a second.
+const SCATTER: Duration = Duration::from_secs(8);
+
 /// The most that is set aside for a last attempt after a long delay.
 const RESERVE: Duration = Duration::from_secs(5);
 
@@ -144,11 +148,13 @@ impl Repeat {
 
 /// The delay after this many attempts; `chance` is in `0.0..1.0`.
 fn delay(attempts: u32, retry_after: Option<Duration>, chance: f64) -> Duration {
-    if let Some(asked) = retry_after {
-        return jittered(asked, chance);
-    }
     let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).and_then(|factor| BASE.checked_mul(factor));
-    doubled.map_or(CAP, |doubled| doubled.min(CAP)).mul_f64(chance)
+    let doubled = doubled.map_or(CAP, |doubled| doubled.min(CAP));
+    match retry_after {
+        None => doubled.mul_f64(chance),
+        // Who is asked again and again is one of many: scattered ever more widely, they take turns.
+        Some(asked) => asked.saturating_add(doubled.min(SCATTER).mul_f64(chance)),
+    }
 }
 
 /// Not sooner than asked for, and not all pods at the same moment.
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn repeats_opens_only_when_the_server_did_not_get_to_them() {
-        let unanswered = || Err(Lost::Unanswered { why: String::new() });
+        let unanswered = || Err(Lost::Unanswered { why: String::new(), refused: false });
         let cut_off = || Err(Lost::CutOff { why: String::new() });
         let untrusted = || Err(Lost::Untrusted { why: String::new() });
         let cases = [
@@ -217,7 +223,10 @@ mod tests {
         fn delays_grow_to_the_cap_and_never_beyond(attempts in 1_u32.., chance in 0.0..1.0_f64) {
             prop_assert!(delay(attempts, None, chance) <= CAP);
             prop_assert!(delay(1, None, chance) <= BASE);
-            prop_assert!(delay(attempts, Some(CAP), chance) >= CAP);
+            let asked = delay(attempts, Some(CAP), chance);
+            prop_assert!((CAP..=CAP + SCATTER).contains(&asked));
+            prop_assert!(delay(1, Some(CAP), chance) <= CAP + BASE);
+            prop_assert!(asked >= delay(1, Some(CAP), chance), "never less than the first time");
         }
 
         #[test]

@@ -38,8 +38,8 @@ pub(super) struct Answer {
 /// No (whole) answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// Nothing came back.
-    Unanswered { why: String },
+    /// Nothing came back. `refused`: because somebody turned the connection away, and not because nobody answered.
+    Unanswered { why: String, refused: bool },
     /// An answer began and did not end.
     CutOff { why: String },
     /// Whoever is there can't prove to be ESC.
@@ -97,9 +97,9 @@ fn direct(listed: Option<&str>, api_server: Option<&str>) -> String {
 pub(super) async fn send(request: RequestBuilder, remaining: Duration) -> Result<Answer, Lost> {
     let limit = ATTEMPT.min(remaining);
     let deadline = Instant::now() + limit;
-    let late = || format!("no answer within {} ms", milliseconds(limit));
+    let within = || format!("within {} ms", milliseconds(limit));
     let response = match tokio::time::timeout_at(deadline, request.send()).await {
-        Err(_) => return Err(Lost::Unanswered { why: late() }),
+        Err(_) => return Err(Lost::Unanswered { why: format!("no answer {}", within()), refused: false }),
         Ok(Err(error)) => return Err(unanswered(&error)),
         Ok(Ok(response)) => response,
     };
@@ -110,7 +110,7 @@ pub(super) async fn send(request: RequestBuilder, remaining: Duration) -> Result
         .filter(|id| is_request_id(id))
         .map(str::to_owned);
     let body = match tokio::time::timeout_at(deadline, body(response)).await {
-        Err(_) => return Err(Lost::CutOff { why: format!("the answer was not complete {}", late()) }),
+        Err(_) => return Err(Lost::CutOff { why: format!("the answer was not complete {}", within()) }),
         Ok(body) => body?,
     };
     tracing::debug!(status = status.as_u16(), bytes = body.len(), "answer");
@@ -147,7 +147,17 @@ fn unanswered(error: &reqwest::Error) -> Lost {
     if sources(error).any(is_certificate_error) {
         return Lost::Untrusted { why };
     }
-    Lost::Unanswered { why }
+    let refused = sources(error).any(is_refusal);
+    Lost::Unanswered { why, refused }
+}
+
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind;
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    matches!(
+        kind,
+        Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted)
+    )
 }
 
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -177,7 +187,7 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unanswered { why } | Self::CutOff { why } | Self::Untrusted { why } => f.write_str(why),
+            Self::Unanswered { why, .. } | Self::CutOff { why } | Self::Untrusted { why } => f.write_str(why),
             Self::TooLarge => f.write_str("the answer is too large"),
         }
     }

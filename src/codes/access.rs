@@ -103,4 +103,10 @@ super::codes! {
         fix: "Split the environment, or keep large files elsewhere.",
         example: "",
     }
+    REDIRECTED = "ESC318" {
+        title: "A mesh may keep the agent from ESC",
+        cause: "The connection to ESC was refused or reset, and the pod belongs to a service mesh whose proxy starts after the agent. The mesh's rules already send connections to that proxy, where nobody listens yet.",
+        fix: "Take ESC out of the redirection, with the mesh's annotation that the message names; or let the mesh run its proxy as a native sidecar, after which the agent starts by itself. If ESC's address refuses connections without the mesh as well, see ESC301.",
+        example: "metadata:\n  annotations:\n    traffic.sidecar.istio.io/excludeOutboundPorts: \"443\"",
+    }
 }

@@ -88,7 +88,7 @@ super::codes! {
     KUBELET_EMPTY = "ESC416" {
         title: "The variable is empty, which kubelet takes for missing",
         cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which never starts a container whose variable is empty.",
-        fix: "Declare the variable `optional` (it is then unset), give it a `default`, or correct the value.",
+        fix: "Declare the variable `optional` (it is then unset), give it a `default` that is not empty, or correct the value.",
         example: "esc.pulumi.com/config: |\n  env:\n    DEBUG: {path: debug, optional: true}",
     }
     KUBELET_CARRIAGE_RETURN = "ESC417" {

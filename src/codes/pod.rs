@@ -121,4 +121,10 @@ super::codes! {
         fix: "Let the operator state the oldest kubelet (--min-kubelet 1.35), name the variables in env.X annotations, or use the wrapper (esc.pulumi.com/env-mode: exec).",
         example: "",
     }
+    PORT_TAKEN = "ESC221" {
+        title: "The metrics port is a container's own",
+        cause: "`metrics-port` names a port that a container of the pod states as its own. Containers of a pod share one network, so that only one of the two could listen.",
+        fix: "Choose a port that no container of the pod has.",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m\nesc.pulumi.com/metrics-port: \"9465\"",
+    }
 }

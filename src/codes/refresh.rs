@@ -33,7 +33,7 @@ super::codes! {
     }
     METRICS_PORT = "ESC606" {
         title: "The metrics port can't be opened",
-        cause: "Another container of the pod listens on the port that `metrics-port` names, or the port needs privileges.",
+        cause: "Another container of the pod listens on the port that `metrics-port` names, or the port needs privileges. The agent does its work without metrics, and tries again now and then.",
         fix: "Choose a free port above 1023.",
         example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m\nesc.pulumi.com/metrics-port: \"9465\"",
     }

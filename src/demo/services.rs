@@ -102,6 +102,7 @@ impl Services {
                 audiences: Vec::new(),
             }),
             audit: None,
+            test_providers: false,
             tls: Some(authority.issue(&["127.0.0.1", "localhost"])?.config),
             clock: Clock::system(),
         })?;

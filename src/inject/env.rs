@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-
 use super::{
+    json::{Json, Members},
     names::{self, BINARY, ENV_DIR},
     pod::Container,
     problem::Problem,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     agent::{kubelet, plan::OnFailure, wrapper::Wrapping},
-    codes::pod as codes,
+    codes::{delivery, pod as codes},
 };
 
 /// What `env-mode` says.
@@ -38,7 +37,7 @@ pub enum Way {
     /// The wrapper sets them and starts the command: the whole of its words.
     Wrapper(Vec<String>),
     /// Kubelet sets them: entries of the container's `env`.
-    Kubelet(Vec<Value>),
+    Kubelet(Vec<Json<'static>>),
 }
 
 /// The first kubelet that reads the files that the agent writes. Older ones set empty variables in silence.
@@ -109,6 +108,7 @@ impl Asked<'_> {
             ));
         }
         if !is_wrapped {
+            problems.extend(self.empty_defaults(container));
             return Way::Kubelet(self.references());
         }
         let own = container.env.iter().map(|(name, _)| *name).filter(|_| projects);
@@ -155,18 +155,35 @@ impl Asked<'_> {
         })
     }
 
+    /// Variables that kubelet would never deliver in place of a missing value: it takes an empty one for missing.
+    fn empty_defaults(self, container: &Container<'_>) -> Vec<Problem> {
+        let empty = self.view.variables.iter().filter(|entry| entry.default.as_deref() == Some(""));
+        empty
+            .map(|entry| {
+                let message = format!(
+                    "its default is empty, which kubelet takes for missing, and it delivers the variables of container `{}`; make it optional instead, and it is unset",
+                    container.name
+                );
+                Problem::invalid(delivery::KUBELET_EMPTY, format!("variable {}", entry.name), message)
+            })
+            .collect()
+    }
+
     /// The entries that refer kubelet to the view's variables.
-    fn references(self) -> Vec<Value> {
+    fn references(self) -> Vec<Json<'static>> {
         let volume = names::env_volume(self.number);
         // Without ESC the file is there and empty, and the application starts all the same.
         let all_optional = self.request.on_failure == OnFailure::Start;
         let reference = |name: &str, is_optional: bool| {
-            let reference = if is_optional {
-                json!({"volumeName": volume, "path": kubelet::FILE, "key": name, "optional": true})
-            } else {
-                json!({"volumeName": volume, "path": kubelet::FILE, "key": name})
-            };
-            json!({"name": name, "valueFrom": {"fileKeyRef": reference}})
+            let mut reference = Members::default();
+            reference.push("volumeName", volume.clone().into());
+            reference.push("path", kubelet::FILE.into());
+            reference.push("key", name.to_owned().into());
+            if is_optional {
+                reference.push("optional", true.into());
+            }
+            let source = Json::object([("fileKeyRef", reference.into())]);
+            Json::object([("name", name.to_owned().into()), ("valueFrom", source)])
         };
         let variables = self.view.variables.iter();
         variables.map(|entry| reference(entry.name.as_str(), all_optional || entry.optional)).collect()

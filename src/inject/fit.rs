@@ -1,10 +1,10 @@
 //! Request and pod together: who receives what and as whom the agent runs, or everything that stands in the way.
 
-use serde_json::Value;
-
 use super::{
     Context,
     env::{self, Way},
+    json::Json,
+    keys::{Key, PREFIX},
     mounts, names,
     ours::Earlier,
     owner::{self, Owner},
@@ -74,11 +74,11 @@ pub struct Receiver {
     /// Its name.
     pub name: String,
     /// Its further mounts.
-    pub mounts: Vec<Value>,
+    pub mounts: Vec<Json<'static>>,
     /// Its wrapped command, where the wrapper sets its variables.
     pub command: Option<Vec<String>>,
     /// Its further variables, where kubelet sets them.
-    pub variables: Vec<Value>,
+    pub variables: Vec<Json<'static>>,
 }
 
 /// Fits the request to the pod (which is given without what is ours).
@@ -91,6 +91,7 @@ pub fn fit<'a>(
     let policy = context.policy;
     let (placement, mut problems, mut warnings) = receivers::place(pod, request, policy, earlier);
     problems.extend(taken_names(pod));
+    problems.extend(taken_port(pod, request));
     let views = views::group(&placement.receivers, request);
     let on_change = request.refresh.as_ref().map(|refresh| &refresh.on_change);
     let signals = matches!(on_change, Some(OnChange::Signal { .. }));
@@ -116,7 +117,7 @@ pub fn fit<'a>(
             kubelet |= !variables.is_empty();
             receivers.push(Receiver {
                 name: container.name.to_owned(),
-                mounts: planned.iter().map(mounts::Planned::to_json).collect(),
+                mounts: planned.into_iter().map(mounts::Planned::into_json).collect(),
                 command,
                 variables,
             });
@@ -184,4 +185,12 @@ fn taken_names(pod: &Pod<'_>) -> Vec<Problem> {
             )
         })
         .collect()
+}
+
+/// The port for metrics, where a container of the pod says that it listens there: all of them share one network.
+fn taken_port(pod: &Pod<'_>, request: &Request) -> Option<Problem> {
+    let port = request.refresh.as_ref()?.metrics_port?;
+    let container = pod.all_containers().find(|container| container.ports.contains(&i64::from(port)))?;
+    let message = format!("{port} is a port of container `{}`; choose a free one", container.name);
+    Some(Problem::invalid(codes::PORT_TAKEN, format!("{PREFIX}{}", Key::MetricsPort), message))
 }

@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 
-use json_patch::Patch;
 use serde_json::Value;
 
 mod annotations;
 mod config;
+pub mod document;
 mod env;
 mod fit;
+pub mod json;
 pub mod keys;
 mod layer;
 mod mounts;
@@ -23,7 +24,7 @@ mod namespace;
 mod origin;
 mod ours;
 mod owner;
-mod patch;
+pub mod patch;
 mod plan;
 mod pod;
 pub mod policy;
@@ -33,6 +34,7 @@ mod receivers;
 mod reconcile;
 pub mod references;
 mod refresh;
+mod rehearsal;
 mod request;
 mod resources;
 mod sidecar;
@@ -40,10 +42,14 @@ mod values;
 pub mod version;
 mod views;
 
+use document::Document;
+use json::Json;
 pub use namespace::Namespace;
+use patch::Patch;
 use pod::{Malformed, Pod};
 pub use policy::Policy;
 pub use problem::Problem;
+pub use reconcile::rehearse;
 use request::Asked;
 use version::{Releases, Version};
 
@@ -108,14 +114,14 @@ enum Concern {
 }
 
 /// Who asks and who is left alone. The chart's policies say the same in CEL: change both or neither.
-fn concern(document: &Value, context: &Context<'_>) -> Concern {
-    let annotations = document.pointer("/metadata/annotations").and_then(Value::as_object);
+fn concern(document: &Document<'_>, context: &Context<'_>) -> Concern {
+    let annotations = document.annotations();
     let annotation = |key: &str| annotations.and_then(|map| map.get(key));
     if context.policy.own_namespace.as_deref() == Some(context.namespace) || annotation(MIRROR).is_some() {
         return Concern::None;
     }
-    let inject = annotation(&format!("{}{}", keys::PREFIX, keys::Key::Inject)).and_then(Value::as_str);
-    let asks = annotations.is_some_and(|map| annotations::ask(map.keys().map(String::as_str)));
+    let inject = annotation(&format!("{}{}", keys::PREFIX, keys::Key::Inject)).and_then(Json::as_str);
+    let asks = annotations.is_some_and(|map| annotations::ask(map.iter().map(|(key, _)| key)));
     match (inject, asks) {
         (Some("false"), _) => Concern::Declined,
         (_, true) => Concern::Asks,
@@ -125,12 +131,17 @@ fn concern(document: &Value, context: &Context<'_>) -> Concern {
 }
 
 /// Whether [`inject`] looks at more than the pod's annotations, so that what its namespace says may matter.
-pub fn concerns(document: &Value, context: &Context<'_>) -> bool {
+pub fn concerns(document: &Document<'_>, context: &Context<'_>) -> bool {
     matches!(concern(document, context), Concern::Asks | Concern::Everyone)
 }
 
 /// Decides what becomes of a pod.
-pub fn inject(document: &Value, context: &Context<'_>) -> Outcome {
+pub fn inject(pod: &Value, context: &Context<'_>) -> Outcome {
+    decide(&Document::from(pod.clone()), context)
+}
+
+/// Decides what becomes of a pod as it was sent.
+pub fn decide(document: &Document<'_>, context: &Context<'_>) -> Outcome {
     let asks = match concern(document, context) {
         Concern::Asks => true,
         Concern::Everyone => false,

@@ -1,8 +1,7 @@
 //! What is mounted into receivers, and what of the user's stands in its way.
 
-use serde_json::{Value, json};
-
 use super::{
+    json::Json,
     names::{BINARY_DIR, BINARY_VOLUME, ENV_DIR, env_volume, files_volume},
     pod::Container,
     problem::Problem,
@@ -18,8 +17,12 @@ pub struct Planned {
 
 impl Planned {
     /// As the pod has it.
-    pub fn to_json(&self) -> Value {
-        json!({"name": self.volume, "mountPath": self.path, "readOnly": true})
+    pub fn into_json(self) -> Json<'static> {
+        Json::object([
+            ("name", self.volume.into()),
+            ("mountPath", self.path.into()),
+            ("readOnly", true.into()),
+        ])
     }
 }
 

@@ -3,9 +3,9 @@
 //! A pod comes back to the webhook after other webhooks changed it, and people copy live pods. Everything is decided
 //! on the pod as it was before us, so that deciding twice changes nothing.
 
-use serde_json::Value;
-
 use super::{
+    document::Document,
+    json::Json,
     names::{AGENT, BINARY, is_our_volume},
     pod::{Container, Launcher, Pod, WordList},
 };
@@ -33,11 +33,11 @@ pub fn is_agent(container: &Container<'_>) -> bool {
 
 /// A warning for a pod that is left as it is and carries our container all the same: somebody copied a live pod, and
 /// took back what it asked for. Its author wrote the container, so it stays.
-pub fn left_behind(document: &Value) -> Option<String> {
-    fn find<'a>(list: Option<&'a Value>, name: &str) -> Option<&'a Value> {
-        list?.as_array()?.iter().find(|item| item.get("name").and_then(Value::as_str) == Some(name))
+pub fn left_behind(document: &Document<'_>) -> Option<String> {
+    fn find<'a>(list: Option<&'a Json<'a>>, name: &str) -> Option<&'a Json<'a>> {
+        list?.as_list()?.iter().find(|item| item.get("name").and_then(Json::as_str) == Some(name))
     }
-    let agent = find(document.pointer("/spec/initContainers"), AGENT)?;
+    let agent = find(document.root().get("spec")?.get("initContainers"), AGENT)?;
     find(agent.get("env"), plan::VARIABLE)?;
     Some(format!(
         "[{}] the pod does not ask for injection, and still has the container {AGENT} of an earlier one: remove it and its volumes, or the pod opens the environment as before",

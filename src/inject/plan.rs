@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
 use super::{
     fit::{Fitted, Receiver, Shape},
+    json::{Json, Members},
     layer::TokenSecret,
     names::{
         self, API_TOKEN_PATH, BINARY_DIR, BINARY_VOLUME, NO_TOKEN_VOLUME, STATE_DIR, STATE_VOLUME, TOKEN_DIR,
@@ -13,7 +12,7 @@ use super::{
     },
     origin::{Identity, Origin, ProjectedToken},
     owner::Owner,
-    pod::Pod,
+    pod::{Container, Pod},
     policy::Policy,
     problem::Problem,
     quantity::Quantity,
@@ -21,7 +20,7 @@ use super::{
     resources, sidecar,
 };
 use crate::{
-    agent::plan::{self, Api, Auth, OrganizationToken, Plan, VERSION, View},
+    agent::plan::{self, Api, Auth, Mesh, OrganizationToken, Plan, VERSION, View},
     codes::annotations as codes,
 };
 
@@ -31,10 +30,10 @@ const MAX_PLAN_BYTES: usize = 64 * 1024;
 /// The binary's copy has room for twice its size.
 const BINARY_VOLUME_SIZE: &str = "32Mi";
 /// Seconds; the shortest that kubelet gives out. The agent uses the token in its first moments.
-const TOKEN_LIFETIME: u32 = 600;
+const TOKEN_LIFETIME: u64 = 600;
 /// Seconds; kubelet's own default. A sidecar uses tokens for as long as the pod lives, and each new one is a request to
 /// the API server.
-const SIDECAR_TOKEN_LIFETIME: u32 = 3600;
+const SIDECAR_TOKEN_LIFETIME: u64 = 3600;
 /// MiB, for two small files and their next versions.
 const STATE_SIZE: u64 = 1;
 
@@ -48,17 +47,17 @@ pub struct Injection {
     /// Its variables.
     pub env: Vec<(String, String)>,
     /// Its mounts.
-    pub mounts: Vec<Value>,
+    pub mounts: Vec<Json<'static>>,
     /// What makes it a native sidecar, by field; empty for a plain init container.
-    pub lifecycle: Map<String, Value>,
+    pub lifecycle: Members<'static>,
     /// Its port, where it serves metrics.
-    pub port: Option<Value>,
+    pub port: Option<Json<'static>>,
     /// Whether the pod's processes are to see one another.
     pub shares_processes: bool,
     /// Its image, resources and security context, for a container that is not there yet.
-    pub initial: Map<String, Value>,
+    pub initial: Members<'static>,
     /// Our volumes, each with its name.
-    pub volumes: Vec<(String, Value)>,
+    pub volumes: Vec<(String, Json<'static>)>,
     /// What each receiver gets.
     pub receivers: Vec<Receiver>,
     /// Whether `esc-bin` is among the volumes.
@@ -73,7 +72,7 @@ pub fn plan(
     policy: &Policy,
     shape: Shape<'_>,
 ) -> Result<Injection, Problem> {
-    let agent_plan = agent_plan(request, origin, policy, &shape);
+    let agent_plan = agent_plan(request, origin, policy, &shape, mesh(pod, shape.position));
     let plan_text = match agent_plan.to_variable() {
         Ok(text) if text.len() <= MAX_PLAN_BYTES => text,
         outcome => {
@@ -120,7 +119,26 @@ fn directories(number: usize, fitted: &Fitted<'_>) -> Vec<(String, String)> {
     files.into_iter().chain(fitted.has_variables().then_some(env)).collect()
 }
 
-fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape<'_>) -> Plan {
+/// The mesh whose rules are there when the agent first connects, and whose proxy is not.
+fn mesh(pod: &Pod<'_>, position: usize) -> Option<Mesh> {
+    let mesh = |container: &Container<'_>| Mesh::of_container(container.name);
+    let (before, after) = pod.init_containers.split_at_checked(position)?;
+    let has_proxy = before.iter().any(|container| container.is_native_sidecar && mesh(container).is_some());
+    // Without such a container it is the node that sets the rules, before any container starts.
+    let has_rules_later = after.iter().any(|container| Mesh::is_set_up_by(container.name));
+    if has_proxy || has_rules_later {
+        return None;
+    }
+    pod.all_containers().find_map(mesh)
+}
+
+fn agent_plan(
+    request: &Request,
+    origin: &Origin,
+    policy: &Policy,
+    shape: &Shape<'_>,
+    mesh: Option<Mesh>,
+) -> Plan {
     let views = shape.views.iter().enumerate().map(|(number, fitted)| View {
         containers: fitted.view.containers.iter().map(|container| container.name.to_owned()).collect(),
         mount_path: request.mount_path.clone(),
@@ -145,6 +163,7 @@ fn agent_plan(request: &Request, origin: &Origin, policy: &Policy, shape: &Shape
         timeout_seconds: whole_seconds(request.timeout),
         on_failure: request.on_failure,
         binary_dir: shape.has_binary().then(|| BINARY_DIR.to_owned()),
+        mesh,
         views: views.collect(),
         refresh: request.refresh.as_ref().map(|refresh| plan::Refresh {
             interval_seconds: whole_seconds(refresh.interval),
@@ -179,17 +198,19 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
-fn agent_mounts(directories: &[(String, String)], has_binary: bool, is_sidecar: bool) -> Vec<Value> {
-    let mut mounts = vec![
-        json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}),
-        json!({"name": NO_TOKEN_VOLUME, "mountPath": API_TOKEN_PATH, "readOnly": true}),
-    ];
-    mounts.extend(directories.iter().map(|(volume, path)| json!({"name": volume, "mountPath": path})));
+fn agent_mounts(directories: &[(String, String)], has_binary: bool, is_sidecar: bool) -> Vec<Json<'static>> {
+    let mount =
+        |name: Json<'static>, path: Json<'static>| Json::object([("name", name), ("mountPath", path)]);
+    let read = |name: &'static str, path: &'static str| {
+        Json::object([("name", name.into()), ("mountPath", path.into()), ("readOnly", true.into())])
+    };
+    let mut mounts = vec![read(TOKEN_VOLUME, TOKEN_DIR), read(NO_TOKEN_VOLUME, API_TOKEN_PATH)];
+    mounts.extend(directories.iter().map(|(volume, path)| mount(volume.clone().into(), path.clone().into())));
     if is_sidecar {
-        mounts.push(json!({"name": STATE_VOLUME, "mountPath": STATE_DIR}));
+        mounts.push(mount(STATE_VOLUME.into(), STATE_DIR.into()));
     }
     if has_binary {
-        mounts.push(json!({"name": BINARY_VOLUME, "mountPath": BINARY_DIR}));
+        mounts.push(mount(BINARY_VOLUME.into(), BINARY_DIR.into()));
     }
     mounts
 }
@@ -199,28 +220,34 @@ fn volumes(
     identity: &Identity,
     directories: &[(String, String)],
     has_binary: bool,
-) -> Vec<(String, Value)> {
+) -> Vec<(String, Json<'static>)> {
     let memory = |name: &str, size: &str| {
-        let volume = json!({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}});
-        (name.to_owned(), volume)
+        let source = [("medium", "Memory".into()), ("sizeLimit", size.to_owned().into())];
+        volume(name, "emptyDir", Json::object(source))
     };
     let size = request.volume_size.to_string();
     let token = match identity {
         Identity::Exchange { tokens, .. } => {
             let lifetime = if request.refresh.is_some() { SIDECAR_TOKEN_LIFETIME } else { TOKEN_LIFETIME };
             let source = |token: &ProjectedToken| {
-                json!({"serviceAccountToken": {
-                    "audience": token.audience, "expirationSeconds": lifetime, "path": token.file,
-                }})
+                let token = Json::object([
+                    ("audience", token.audience.clone().into()),
+                    ("expirationSeconds", lifetime.into()),
+                    ("path", token.file.clone().into()),
+                ]);
+                Json::object([("serviceAccountToken", token)])
             };
-            json!({"name": TOKEN_VOLUME, "projected": {"sources": tokens.iter().map(source).collect::<Vec<_>>()}})
+            let sources = tokens.iter().map(source).collect();
+            volume(TOKEN_VOLUME, "projected", Json::object([("sources", sources)]))
         }
         Identity::Secret(TokenSecret { name, key }) => {
-            json!({"name": TOKEN_VOLUME, "secret": {"secretName": name, "items": [{"key": key, "path": "token"}]}})
+            let item = Json::object([("key", key.clone().into()), ("path", "token".into())]);
+            let secret = [("secretName", name.clone().into()), ("items", [item].into())];
+            volume(TOKEN_VOLUME, "secret", Json::object(secret))
         }
     };
     let mut volumes = vec![
-        (TOKEN_VOLUME.to_owned(), token),
+        token,
         // Mounted read-only, so it stays empty; in memory, so that it does not keep the pod on its node.
         memory(NO_TOKEN_VOLUME, "64Ki"),
     ];
@@ -229,36 +256,40 @@ fn volumes(
         volumes.push(memory(STATE_VOLUME, &Quantity::mebibytes(STATE_SIZE).to_string()));
     }
     if has_binary {
-        let binary = json!({"name": BINARY_VOLUME, "emptyDir": {"sizeLimit": BINARY_VOLUME_SIZE}});
-        volumes.push((BINARY_VOLUME.to_owned(), binary));
+        let source = Json::object([("sizeLimit", BINARY_VOLUME_SIZE.into())]);
+        volumes.push(volume(BINARY_VOLUME, "emptyDir", source));
     }
     volumes
 }
 
+fn volume(name: &str, kind: &'static str, source: Json<'static>) -> (String, Json<'static>) {
+    (name.to_owned(), Json::object([("name", name.to_owned().into()), (kind, source)]))
+}
+
 /// The fields that we set once and others may change afterwards. The security context passes Pod Security's
 /// `restricted` on its own, whatever the pod says.
-fn initial_fields(policy: &Policy, owner: Owner, resources: Option<Value>) -> Map<String, Value> {
-    let mut security = Map::new();
-    security.insert("allowPrivilegeEscalation".to_owned(), json!(false));
-    security.insert("capabilities".to_owned(), json!({"drop": ["ALL"]}));
-    security.insert("readOnlyRootFilesystem".to_owned(), json!(true));
-    security.insert("runAsNonRoot".to_owned(), json!(true));
+fn initial_fields(policy: &Policy, owner: Owner, resources: Option<Json<'static>>) -> Members<'static> {
+    let mut security = Members::default();
+    security.push("allowPrivilegeEscalation", false.into());
+    security.push("capabilities", Json::object([("drop", ["ALL".into()].into())]));
+    security.push("readOnlyRootFilesystem", true.into());
+    security.push("runAsNonRoot", true.into());
     match owner {
         Owner::Inherited => {}
         Owner::Agent(uid) => {
-            security.insert("runAsUser".to_owned(), json!(uid));
-            security.insert("runAsGroup".to_owned(), json!(uid));
+            security.push("runAsUser", u64::from(uid).into());
+            security.push("runAsGroup", u64::from(uid).into());
         }
         Owner::Receivers(uid) => {
-            security.insert("runAsUser".to_owned(), json!(uid));
+            security.push("runAsUser", uid.into());
         }
     }
-    security.insert("seccompProfile".to_owned(), json!({"type": "RuntimeDefault"}));
-    let mut fields = Map::new();
-    fields.insert("image".to_owned(), json!(policy.agent_image));
+    security.push("seccompProfile", Json::object([("type", "RuntimeDefault".into())]));
+    let mut fields = Members::default();
+    fields.push("image", policy.agent_image.clone().into());
     if let Some(resources) = resources {
-        fields.insert("resources".to_owned(), resources);
+        fields.push("resources", resources);
     }
-    fields.insert("securityContext".to_owned(), Value::Object(security));
+    fields.push("securityContext", security.into());
     fields
 }

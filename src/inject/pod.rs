@@ -3,9 +3,11 @@
 //! Raw, because a typed round trip drops what its types don't know. Anything of the wrong type is a [`Malformed`],
 //! which names the field; a null is the same as an absent field, as the API server takes it.
 
-use serde_json::{Map, Value};
-
-use super::names::is_our_volume;
+use super::{
+    document::Document,
+    json::{Json, Members},
+    names::is_our_volume,
+};
 
 /// A field has a type that no pod can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +75,9 @@ pub struct Container<'a> {
     /// An init container with `restartPolicy: Always`.
     pub is_native_sidecar: bool,
     /// Its `resources`.
-    pub resources: Option<&'a Map<String, Value>>,
+    pub resources: Option<&'a Members<'a>>,
+    /// The TCP ports that it says it listens on.
+    pub ports: Vec<i64>,
     /// What another webhook put before an earlier wrapping of ours; never set by reading a pod.
     pub launcher: Option<Launcher<'a>>,
 }
@@ -123,8 +127,8 @@ pub struct Mount<'a> {
 
 impl<'a> Pod<'a> {
     /// Reads the pod.
-    pub fn read(pod: &'a Value) -> Checked<Self> {
-        let pod = Object::of(pod).map_err(|_| malformed("the object", "a pod"))?;
+    pub fn read(pod: &'a Document<'a>) -> Checked<Self> {
+        let pod = Object::of(pod.root()).map_err(|_| malformed("the object", "a pod"))?;
         let spec = pod.object("spec")?.ok_or_else(|| malformed("spec", "an object"))?;
         let annotations = match pod.object("metadata")? {
             Some(metadata) => annotations(metadata).map_err(|error| error.under("metadata"))?,
@@ -172,7 +176,7 @@ impl<'a> Pod<'a> {
 }
 
 fn containers<'a>(spec: Object<'a>, key: &str) -> Checked<Vec<Container<'a>>> {
-    let count = spec.0.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+    let count = spec.0.get(key).and_then(Json::as_list).map_or(0, <[_]>::len);
     if count > MAX_CONTAINERS {
         return Err(malformed(key, "at most 512 containers"));
     }
@@ -182,7 +186,7 @@ fn containers<'a>(spec: Object<'a>, key: &str) -> Checked<Vec<Container<'a>>> {
 fn annotations(metadata: Object<'_>) -> Checked<Vec<(&str, &str)>> {
     let Some(annotations) = metadata.object("annotations")? else { return Ok(Vec::new()) };
     let entries = annotations.0.iter().map(|(key, value)| match value.as_str() {
-        Some(value) => Ok((key.as_str(), value)),
+        Some(value) => Ok((key, value)),
         None => Err(malformed(&format!("annotations[{key}]"), "text")),
     });
     let entries: Vec<_> = entries.collect::<Checked<_>>()?;
@@ -193,7 +197,7 @@ fn annotations(metadata: Object<'_>) -> Checked<Vec<(&str, &str)>> {
 }
 
 impl<'a> Container<'a> {
-    fn read(container: &'a Value) -> Checked<Self> {
+    fn read(container: &'a Json<'a>) -> Checked<Self> {
         let container = Object::of(container)?;
         let command: Vec<&str> = container.each("command", text)?;
         let env = container.each("env", variable)?;
@@ -215,13 +219,14 @@ impl<'a> Container<'a> {
             run_as_user,
             is_native_sidecar: container.text("restartPolicy")? == Some("Always"),
             resources: container.object("resources")?.map(|resources| resources.0),
+            ports: container.each("ports", tcp_port)?.into_iter().flatten().collect(),
             launcher: None,
         })
     }
 }
 
 impl<'a> Mount<'a> {
-    fn read(mount: &'a Value) -> Checked<Self> {
+    fn read(mount: &'a Json<'a>) -> Checked<Self> {
         let mount = Object::of(mount)?;
         Ok(Self {
             volume: mount.required_text("name")?,
@@ -232,32 +237,39 @@ impl<'a> Mount<'a> {
 }
 
 /// A variable; none where it is one of an earlier injection.
-fn variable(entry: &Value) -> Checked<Option<(&str, Option<&str>)>> {
-    let is_ours = is_our_variable(entry);
+fn variable<'a>(entry: &'a Json<'a>) -> Checked<Option<(&'a str, Option<&'a str>)>> {
     let entry = Object::of(entry)?;
-    let from_elsewhere = entry.object("valueFrom")?.is_some();
+    let from_elsewhere = entry.object("valueFrom")?;
+    let is_ours = from_elsewhere.is_some_and(takes_from_us);
     let value = entry.text("value")?.unwrap_or_default();
     let name = entry.required_text("name")?;
-    Ok((!is_ours).then_some((name, (!from_elsewhere).then_some(value))))
+    Ok((!is_ours).then_some((name, from_elsewhere.is_none().then_some(value))))
 }
 
 /// Whether kubelet takes a variable from a volume of ours: nobody else's may have such a name.
-pub fn is_our_variable(entry: &Value) -> bool {
-    let volume = entry.pointer("/valueFrom/fileKeyRef/volumeName");
-    volume.and_then(Value::as_str).is_some_and(is_our_volume)
+fn takes_from_us(source: Object<'_>) -> bool {
+    let volume = source.0.get("fileKeyRef").and_then(|reference| reference.get("volumeName")?.as_str());
+    volume.is_some_and(is_our_volume)
 }
 
-fn text(value: &Value) -> Checked<&str> {
+/// A port; none where it is not one of TCP.
+fn tcp_port<'a>(port: &'a Json<'a>) -> Checked<Option<i64>> {
+    let port = Object::of(port)?;
+    let is_tcp = port.text("protocol")?.is_none_or(|protocol| protocol == "TCP");
+    Ok(port.integer("containerPort")?.filter(|_| is_tcp))
+}
+
+fn text<'a>(value: &'a Json<'a>) -> Checked<&'a str> {
     value.as_str().ok_or_else(|| malformed("", "text"))
 }
 
 /// An object whose members are read by the type that they must have. Errors name the member; who calls puts what lies
 /// above before it, so that a good pod costs no text.
 #[derive(Clone, Copy)]
-struct Object<'a>(&'a Map<String, Value>);
+struct Object<'a>(&'a Members<'a>);
 
 impl<'a> Object<'a> {
-    fn of(value: &'a Value) -> Checked<Self> {
+    fn of(value: &'a Json<'a>) -> Checked<Self> {
         value.as_object().map(Self).ok_or_else(|| malformed("", "an object"))
     }
 
@@ -266,10 +278,10 @@ impl<'a> Object<'a> {
         self,
         key: &str,
         expected: &'static str,
-        read: impl FnOnce(&'a Value) -> Option<T>,
+        read: impl FnOnce(&'a Json<'a>) -> Option<T>,
     ) -> Checked<Option<T>> {
         match self.0.get(key) {
-            None | Some(Value::Null) => Ok(None),
+            None | Some(Json::Null) => Ok(None),
             Some(value) => read(value).map(Some).ok_or_else(|| malformed(key, expected)),
         }
     }
@@ -279,7 +291,7 @@ impl<'a> Object<'a> {
     }
 
     fn text(self, key: &str) -> Checked<Option<&'a str>> {
-        self.member(key, "text", Value::as_str)
+        self.member(key, "text", Json::as_str)
     }
 
     fn required_text(self, key: &str) -> Checked<&'a str> {
@@ -287,16 +299,16 @@ impl<'a> Object<'a> {
     }
 
     fn integer(self, key: &str) -> Checked<Option<i64>> {
-        self.member(key, "an integer", Value::as_i64)
+        self.member(key, "an integer", Json::as_i64)
     }
 
     fn boolean(self, key: &str) -> Checked<Option<bool>> {
-        self.member(key, "true or false", Value::as_bool)
+        self.member(key, "true or false", Json::as_bool)
     }
 
     /// The elements of a list, each read.
-    fn each<T>(self, key: &str, read: impl Fn(&'a Value) -> Checked<T>) -> Checked<Vec<T>> {
-        let items = self.member(key, "a list", Value::as_array)?.into_iter().flatten();
+    fn each<T>(self, key: &str, read: impl Fn(&'a Json<'a>) -> Checked<T>) -> Checked<Vec<T>> {
+        let items = self.member(key, "a list", Json::as_list)?.into_iter().flatten();
         let read = |(index, item)| read(item).map_err(|error| error.under(&format!("{key}[{index}]")));
         items.enumerate().map(read).collect()
     }

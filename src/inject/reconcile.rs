@@ -6,17 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use json_patch::Patch;
-use serde_json::{Map, Value, json};
-
 use super::{
+    document::Document,
     fit::Receiver,
+    json::{Json, Members},
     names::{AGENT, BINARY, BINARY_VOLUME, SAFE_TO_EVICT, STATUS, is_our_volume},
     ours::{self, Earlier},
-    patch::{Editor, Step, Step::Index, Step::Key},
+    patch::{Editor, Patch, Step, Step::Index, Step::Key},
     plan::Injection,
-    pod::{Container, Pod, is_our_variable},
+    pod::{Container, Pod},
     quantity::Quantity,
+    rehearsal::{self, Unappliable},
     sidecar::METRICS_PORT,
 };
 
@@ -36,7 +36,7 @@ const NOT_IN_INIT_CONTAINERS: &[&str] = &["livenessProbe", "readinessProbe", "li
 /// The patch from the pod as it stands to the pod as planned. `found` is the pod as it stands, `stripped` the same
 /// without what is ours.
 pub fn patch(
-    document: &Value,
+    document: &Document<'_>,
     found: &Pod<'_>,
     stripped: &Pod<'_>,
     earlier: Option<&Earlier>,
@@ -58,53 +58,65 @@ pub fn patch(
         }
     }
     if injection.shares_processes {
-        editor.set(&[SPEC, SHARE_PROCESSES], json!(true));
+        editor.set(&[SPEC, SHARE_PROCESSES], true.into());
     }
     annotations(&mut editor, found, injection);
     editor.into_patch()
 }
 
-/// The pod without what is neither looked at nor written here: to copy the whole would cost more than all the rest.
-/// Every list keeps all its elements, so positions are those of the pod.
-fn skeleton(document: &Value, with_variables: bool) -> Value {
-    let members = |object: &Value, keys: &[&str]| {
-        let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), object.get(key)?.clone())));
-        Value::Object(kept.collect())
-    };
-    let is = |object: &Value, is: fn(&str) -> bool| member(object, "name").is_some_and(is);
-    let list = |value: &Value, keys: &[&str], whole: fn(&str) -> bool| match value {
-        Value::Array(items) => items
-            .iter()
-            .map(|item| if is(item, whole) { item.clone() } else { members(item, keys) })
-            .collect(),
-        other => other.clone(),
-    };
-    let mut spec = Map::new();
-    if let Some(shares) = document.pointer("/spec/shareProcessNamespace") {
-        spec.insert("shareProcessNamespace".to_owned(), shares.clone());
-    }
-    if let Some(volumes) = document.pointer("/spec/volumes") {
-        spec.insert("volumes".to_owned(), list(volumes, &["name"], is_our_volume));
-    }
-    for key in ["initContainers", "containers"] {
-        if let Some(containers) = document.get("spec").and_then(|spec| spec.get(key)) {
-            let mut keys = vec!["name", "command", "args", "volumeMounts"];
-            keys.extend(with_variables.then_some("env"));
-            spec.insert(key.to_owned(), list(containers, &keys, |name| name == AGENT));
+/// Tries a patch on as much of the pod as patches touch.
+pub fn rehearse(document: &Document<'_>, patch: &Patch) -> Result<(), Unappliable> {
+    let touches_variables = patch.0.iter().any(|operation| operation.path().as_str().contains("/env"));
+    rehearsal::apply(&mut skeleton(document, touches_variables), patch)
+}
+
+/// The pod without what is not written here.
+fn skeleton<'a>(document: &Document<'a>, with_variables: bool) -> Json<'a> {
+    let root = document.root();
+    let mut spec = Members::default();
+    if let Some(members) = root.get("spec").and_then(Json::as_object) {
+        for (key, value) in members.iter() {
+            match key {
+                "containers" | "initContainers" => {
+                    spec.push(key.to_owned(), containers(value, with_variables));
+                }
+                "volumes" | "shareProcessNamespace" => spec.push(key.to_owned(), value.clone()),
+                _ => {}
+            }
         }
     }
-    let mut pod = Map::new();
-    if let Some(metadata) = document.get("metadata") {
-        let annotations =
-            if metadata.is_object() { members(metadata, &["annotations"]) } else { metadata.clone() };
-        pod.insert("metadata".to_owned(), annotations);
+    let mut pod = Members::default();
+    match root.get("metadata") {
+        Some(Json::Object(metadata)) => {
+            let annotations = metadata.get("annotations").map(|found| ("annotations", found.clone()));
+            pod.push("metadata", annotations.into_iter().collect());
+        }
+        Some(odd) => pod.push("metadata", odd.clone()),
+        None => {}
     }
-    pod.insert("spec".to_owned(), Value::Object(spec));
-    Value::Object(pod)
+    pod.push("spec", spec.into());
+    pod.into()
+}
+
+fn containers<'a>(list: &Json<'a>, with_variables: bool) -> Json<'a> {
+    let is_written = |key: &str| {
+        matches!(key, "name" | "command" | "args" | "volumeMounts") || (with_variables && key == "env")
+    };
+    let container = |container: &Json<'a>| match container {
+        Json::Object(members) if member(container, "name") != Some(AGENT) => {
+            let written = members.iter().filter(|(key, _)| is_written(key));
+            written.map(|(key, value)| (key.to_owned(), value.clone())).collect()
+        }
+        whole => whole.clone(),
+    };
+    match list {
+        Json::List(items) => items.iter().map(container).collect(),
+        odd => odd.clone(),
+    }
 }
 
 /// Position of the element of a list whose `key` is `value`.
-fn index_of(editor: &Editor, list: &[Step<'_>], key: &str, value: &str) -> Option<usize> {
+fn index_of(editor: &Editor<'_>, list: &[Step<'_>], key: &str, value: &str) -> Option<usize> {
     elements(editor, list).iter().position(|item| member(item, key) == Some(value))
 }
 
@@ -112,7 +124,7 @@ fn path<'a>(parts: &[&[Step<'a>]]) -> Vec<Step<'a>> {
     parts.concat()
 }
 
-fn volumes(editor: &mut Editor, found: &Pod<'_>, injection: &Injection) {
+fn volumes(editor: &mut Editor<'_>, found: &Pod<'_>, injection: &Injection) {
     for name in found.volumes.iter().filter(|name| is_our_volume(name)) {
         if injection.volumes.iter().all(|(planned, _)| planned != name)
             && let Some(index) = index_of(editor, VOLUMES, "name", name)
@@ -135,14 +147,14 @@ fn volumes(editor: &mut Editor, found: &Pod<'_>, injection: &Injection) {
 }
 
 /// Whether `present` says everything that `wanted` says; it may say more.
-fn covers(present: &Value, wanted: &Value) -> bool {
+fn covers(present: &Json<'_>, wanted: &Json<'_>) -> bool {
     match (present, wanted) {
-        (Value::Object(present), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
+        (Json::Object(present), Json::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
             present.get(key).is_some_and(|present| {
                 covers(present, wanted) || (key == "sizeLimit" && is_same_size(present, wanted))
             })
         }),
-        (Value::Array(present), Value::Array(wanted)) => {
+        (Json::List(present), Json::List(wanted)) => {
             present.len() == wanted.len()
                 && present.iter().zip(wanted).all(|(present, wanted)| covers(present, wanted))
         }
@@ -151,18 +163,18 @@ fn covers(present: &Value, wanted: &Value) -> bool {
 }
 
 /// The API server writes quantities its own way: 1024Mi comes back as 1Gi.
-fn is_same_size(present: &Value, wanted: &Value) -> bool {
-    let milli = |value: &Value| value.as_str()?.parse::<Quantity>().ok().map(|quantity| quantity.milli());
+fn is_same_size(present: &Json<'_>, wanted: &Json<'_>) -> bool {
+    let milli = |value: &Json<'_>| value.as_str()?.parse::<Quantity>().ok().map(|quantity| quantity.milli());
     milli(present).is_some_and(|size| milli(wanted) == Some(size))
 }
 
-fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) {
+fn agent(editor: &mut Editor<'_>, earlier: Option<&Earlier>, injection: &Injection) {
     match earlier {
         None => editor.insert(INIT_CONTAINERS, injection.position, new_agent(injection)),
         Some(earlier) if earlier.position == injection.position => {}
         Some(earlier) => {
             let at = path(&[INIT_CONTAINERS, &[Index(earlier.position)]]);
-            let Some(container) = editor.get(&at).cloned() else { return };
+            let Some(container) = editor.get(&at).cloned().map(Json::into_owned) else { return };
             editor.remove(&at);
             editor.insert(INIT_CONTAINERS, injection.position, container);
         }
@@ -171,10 +183,10 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
         return;
     }
     let at = path(&[INIT_CONTAINERS, &[Index(injection.position)]]);
-    editor.set(&path(&[&at, &[Key("args")]]), json!(injection.arguments));
+    editor.set(&path(&[&at, &[Key("args")]]), words(&injection.arguments));
     for key in LIFECYCLE {
         let field = path(&[&at, &[Key(key)]]);
-        match injection.lifecycle.get(*key) {
+        match injection.lifecycle.get(key) {
             Some(wanted) if editor.get(&field).is_some_and(|present| covers(present, wanted)) => {}
             Some(wanted) => editor.set(&field, wanted.clone()),
             None => editor.remove(&field),
@@ -188,7 +200,7 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
     port(editor, &at, injection.port.as_ref());
     let env = path(&[&at, &[Key("env")]]);
     for (name, value) in &injection.env {
-        let entry = json!({"name": name, "value": value});
+        let entry = variable(name, value);
         match index_of(editor, &env, "name", name) {
             Some(index) => editor.set(&path(&[&env, &[Index(index)]]), entry),
             None => editor.push(&env, entry),
@@ -198,7 +210,7 @@ fn agent(editor: &mut Editor, earlier: Option<&Earlier>, injection: &Injection) 
 }
 
 /// Brings our port of the agent to what is planned.
-fn port(editor: &mut Editor, agent: &[Step<'_>], planned: Option<&Value>) {
+fn port(editor: &mut Editor<'_>, agent: &[Step<'_>], planned: Option<&Json<'static>>) {
     let list = path(&[agent, &[Key("ports")]]);
     match (index_of(editor, &list, "name", METRICS_PORT), planned) {
         (Some(index), planned) => {
@@ -215,30 +227,32 @@ fn port(editor: &mut Editor, agent: &[Step<'_>], planned: Option<&Value>) {
     }
 }
 
-fn new_agent(injection: &Injection) -> Value {
-    let mut container = serde_json::Map::new();
-    container.insert("name".to_owned(), json!(AGENT));
+fn new_agent(injection: &Injection) -> Json<'static> {
+    let mut container = Members::default();
+    container.push("name", AGENT.into());
     let mut initial = injection.initial.clone();
-    if let Some(image) = initial.shift_remove("image") {
-        container.insert("image".to_owned(), image);
+    if let Some(image) = initial.remove("image") {
+        container.push("image", image);
     }
-    container.insert("args".to_owned(), json!(injection.arguments));
-    let env: Vec<_> =
-        injection.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    container.insert("env".to_owned(), Value::Array(env));
+    container.push("args", words(&injection.arguments));
+    container.push("env", injection.env.iter().map(|(name, value)| variable(name, value)).collect());
     container.extend(injection.lifecycle.clone());
     if let Some(port) = &injection.port {
-        container.insert("ports".to_owned(), json!([port]));
+        container.push("ports", [port.clone()].into());
     }
     container.extend(initial);
-    container.insert("volumeMounts".to_owned(), Value::Array(injection.mounts.clone()));
-    Value::Object(container)
+    container.push("volumeMounts", Json::List(injection.mounts.clone()));
+    container.into()
+}
+
+fn variable(name: &str, value: &str) -> Json<'static> {
+    Json::object([("name", name.to_owned().into()), ("value", value.to_owned().into())])
 }
 
 /// Brings our mounts of a container to what is planned; other mounts stay where they are.
-fn mounts(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
+fn mounts(editor: &mut Editor<'_>, container: &[Step<'_>], planned: &[Json<'static>]) {
     let list = path(&[container, &[Key("volumeMounts")]]);
-    let in_the_way = |mount: &Value| {
+    let in_the_way = |mount: &Json<'_>| {
         let is_ours = member(mount, "name").is_some_and(is_our_volume);
         // Two mounts at one path are refused by the API server; only our own container can get here with them.
         let at_our_path =
@@ -259,12 +273,12 @@ fn mounts(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
 
 /// Brings the variables that kubelet takes from our volumes to what is planned: before the container's own, which may
 /// refer to them.
-fn variables(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
+fn variables(editor: &mut Editor<'_>, container: &[Step<'_>], planned: &[Json<'static>]) {
     let list = path(&[container, &[Key("env")]]);
-    let key = |entry: &Value| -> Option<(String, String, bool)> {
-        let reference = entry.pointer("/valueFrom/fileKeyRef")?;
+    let key = |entry: &Json<'_>| -> Option<(String, String, bool)> {
+        let reference = entry.get("valueFrom")?.get("fileKeyRef")?;
         // The API server writes down what is the default.
-        let is_optional = reference.get("optional") == Some(&Value::Bool(true));
+        let is_optional = reference.get("optional").and_then(Json::as_bool) == Some(true);
         Some((member(entry, "name")?.to_owned(), member(reference, "volumeName")?.to_owned(), is_optional))
     };
     let wanted: BTreeSet<_> = planned.iter().filter_map(key).collect();
@@ -291,18 +305,28 @@ fn variables(editor: &mut Editor, container: &[Step<'_>], planned: &[Value]) {
     }
 }
 
+/// Whether kubelet takes a variable from a volume of ours.
+fn is_our_variable(entry: &Json<'_>) -> bool {
+    let reference = entry.get("valueFrom").and_then(|source| source.get("fileKeyRef"));
+    reference.and_then(|reference| member(reference, "volumeName")).is_some_and(is_our_volume)
+}
+
 /// A member that is text.
-fn member<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    object.get(key).and_then(Value::as_str)
+fn member<'o>(object: &'o Json<'_>, key: &str) -> Option<&'o str> {
+    object.get(key).and_then(Json::as_str)
 }
 
 /// The elements of a list; none where there is no list.
-fn elements<'a>(editor: &'a Editor, list: &[Step<'_>]) -> &'a [Value] {
-    editor.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+fn elements<'e, 'a>(editor: &'e Editor<'a>, list: &[Step<'_>]) -> &'e [Json<'a>] {
+    editor.get(list).and_then(Json::as_list).unwrap_or_default()
+}
+
+fn words(words: impl IntoIterator<Item = impl Into<String>>) -> Json<'static> {
+    words.into_iter().map(|word| Json::from(word.into())).collect()
 }
 
 fn container(
-    editor: &mut Editor,
+    editor: &mut Editor<'_>,
     at: &[Step<'_>],
     plain: Option<&Container<'_>>,
     receiver: Option<&Receiver>,
@@ -317,17 +341,17 @@ fn container(
             Some(wrapped) => wrapped.to_vec(),
             None => launcher.inner.iter().map(|&word| word.to_owned()).collect(),
         };
-        let words: Vec<String> = before.chain(started).collect();
-        editor.set(&path(&[at, &[Key(launcher.list.field())]]), json!(words));
+        let all = words(before.chain(started));
+        editor.set(&path(&[at, &[Key(launcher.list.field())]]), all);
         return;
     }
     let command = path(&[at, &[Key("command")]]);
     match wrapped {
-        Some(wrapped) => editor.set(&command, json!(wrapped)),
+        Some(wrapped) => editor.set(&command, words(wrapped)),
         // Undoes an earlier wrapping; a command that never was wrapped is left alone by the comparison in `set`.
         None => match plain.and_then(|plain| plain.command.as_ref()) {
-            Some(own) => editor.set(&command, json!(own)),
-            None if editor.get(&command).is_some_and(|command| command.get(0) == Some(&json!(BINARY))) => {
+            Some(own) => editor.set(&command, words(own.iter().copied())),
+            None if elements(editor, &command).first().and_then(Json::as_str) == Some(BINARY) => {
                 editor.remove(&command);
             }
             None => {}
@@ -335,10 +359,10 @@ fn container(
     }
 }
 
-fn annotations(editor: &mut Editor, found: &Pod<'_>, injection: &Injection) {
+fn annotations(editor: &mut Editor<'_>, found: &Pod<'_>, injection: &Injection) {
     editor.ensure_object(&[Key("metadata")]);
     editor.ensure_object(ANNOTATIONS);
-    editor.set(&path(&[ANNOTATIONS, &[Key(STATUS)]]), json!("injected"));
+    editor.set(&path(&[ANNOTATIONS, &[Key(STATUS)]]), "injected".into());
     let safe = path(&[ANNOTATIONS, &[Key(SAFE_TO_EVICT)]]);
     let listed: Vec<&str> = found
         .annotation(SAFE_TO_EVICT)
@@ -347,13 +371,13 @@ fn annotations(editor: &mut Editor, found: &Pod<'_>, injection: &Injection) {
     let is_listed = listed.contains(&BINARY_VOLUME);
     if injection.has_binary && !is_listed {
         let list: Vec<_> = listed.into_iter().chain([BINARY_VOLUME]).collect();
-        editor.set(&safe, json!(list.join(",")));
+        editor.set(&safe, list.join(",").into());
     } else if !injection.has_binary && is_listed {
         let list: Vec<_> = listed.into_iter().filter(|name| *name != BINARY_VOLUME).collect();
         if list.is_empty() {
             editor.remove(&safe);
         } else {
-            editor.set(&safe, json!(list.join(",")));
+            editor.set(&safe, list.join(",").into());
         }
     }
 }

@@ -196,7 +196,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::inject::pod::Pod;
+    use crate::inject::{document::Document, pod::Pod};
 
     #[test]
     fn expands_as_kubelet_does() {
@@ -233,6 +233,7 @@ mod tests {
             ],
             "args": ["--dsn=$(COPY)", "$$(DB)", "plain $(USER) $(NOBODY)", "$$$(DB)"],
         }]}});
+        let pod = Document::from(pod);
         let pod = Pod::read(&pod).expect("a pod");
         let container = &pod.containers[0];
         let delivered = Delivered { named: BTreeSet::from(["DB"]), any_other: false };

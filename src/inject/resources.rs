@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
 use super::{
+    json::{Json, Members},
     layer::Resource,
     pod::{Container, Pod},
     quantity::Quantity,
@@ -24,7 +23,7 @@ pub fn of_agent(
     pod: &Pod<'_>,
     chosen: &BTreeMap<Resource, Option<Quantity>>,
     memory_volumes: &[&Quantity],
-) -> Option<Value> {
+) -> Option<Json<'static>> {
     let volumes: u128 = memory_volumes.iter().map(|size| size.bytes()).sum();
     let needed =
         Quantity::at_least_bytes(Quantity::mebibytes(WORKING_MEMORY).bytes().saturating_add(volumes));
@@ -60,8 +59,8 @@ pub fn of_agent(
     {
         agree(&mut fields, chosen, (request, limit), is_guaranteed);
     }
-    let mut requests = Map::new();
-    let mut limits = Map::new();
+    let mut requests = Members::default();
+    let mut limits = Members::default();
     for (field, quantity) in fields {
         let (map, name) = match field {
             Resource::CpuRequest => (&mut requests, "cpu"),
@@ -71,15 +70,15 @@ pub fn of_agent(
             Resource::EphemeralStorageRequest => (&mut requests, "ephemeral-storage"),
             Resource::EphemeralStorageLimit => (&mut limits, "ephemeral-storage"),
         };
-        map.insert(name.to_owned(), Value::String(quantity.to_string()));
+        map.push(name, quantity.to_string().into());
     }
-    let mut resources = Map::new();
+    let mut resources = Members::default();
     for (name, map) in [("requests", requests), ("limits", limits)] {
         if !map.is_empty() {
-            resources.insert(name.to_owned(), Value::Object(map));
+            resources.push(name, map.into());
         }
     }
-    (!resources.is_empty()).then_some(Value::Object(resources))
+    (!resources.is_empty()).then_some(resources.into())
 }
 
 /// Brings the default of one half in line with the other half that the pod's author chose: the API server refuses a
@@ -110,8 +109,12 @@ fn is_guaranteed(pod: &Pod<'_>) -> bool {
 fn is_fixed(container: &Container<'_>, name: &str) -> bool {
     let quantity = |kind: &str| {
         let value = container.resources?.get(kind)?.get(name)?;
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.parse::<Quantity>().ok().map(|quantity| quantity.milli())
+        let quantity: Quantity = match value {
+            Json::Text(text) => text.parse().ok()?,
+            Json::Number(number) => number.to_string().parse().ok()?,
+            _ => return None,
+        };
+        Some(quantity.milli())
     };
     quantity("limits")
         .is_some_and(|limit| limit > 0 && quantity("requests").is_none_or(|request| request == limit))

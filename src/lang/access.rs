@@ -1,37 +1,125 @@
 //! Walking into a value that has been computed.
 
+use std::sync::Arc;
+
 use super::{
-    interpolation::Accessor,
+    interpolation::{Access, Accessor},
+    place::Place,
+    schema::Schema,
+    text::quoted,
     value::{Kind, Value},
 };
-
-/// Suggestions farther away than this would rather confuse.
-const MAX_DISTANCE: usize = 2;
 
 pub(super) const NO_RECEIVER: &str = "receiver must be an array or an object";
 pub(super) const NAME_ON_ARRAY: &str = "cannot access an array element using a property name";
 pub(super) const INDEX_ON_OBJECT: &str = "cannot access an object property using an integer index";
 
-/// Follows the accessors. Below something unknown everything is unknown, without another complaint.
-pub(super) fn get(value: &Value, accessors: &[Accessor]) -> Result<Value, String> {
+/// Why a reference leads nowhere, and at which of its steps.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AccessError {
+    /// How many of the steps that were to be followed were left, this one included.
+    pub(super) left: usize,
+    pub(super) summary: String,
+}
+
+impl AccessError {
+    pub(super) fn new(left: &[Access], summary: impl Into<String>) -> Self {
+        Self { left: left.len(), summary: summary.into() }
+    }
+}
+
+/// Follows the accesses. Below something unknown there is only what its schema says. With `suggest`, an error names
+/// what may have been meant.
+pub(super) fn get(
+    value: &Value,
+    accesses: &[Access],
+    place: &Place,
+    suggest: bool,
+) -> Result<Value, AccessError> {
     let mut value = value;
-    for accessor in accessors {
-        value = match (value.kind(), accessor) {
-            (Kind::Unknown, _) => return Ok(value.clone()),
-            (Kind::Object(properties), Accessor::Key(key)) => match properties.get(key.as_str()) {
+    let mut rest = accesses;
+    while let Some((access, after)) = rest.split_first() {
+        let fail = |summary: String| Err(AccessError::new(rest, summary));
+        value = match (value.kind(), &access.accessor) {
+            (Kind::Unknown, _) => return known(value.unknown_schema(), rest, place),
+            (Kind::Object(properties), Accessor::Key(key)) => match properties.get(key) {
                 Some(property) => property,
-                None => return Err(unknown_property(key, properties.keys().map(AsRef::as_ref))),
+                None => match unknown_below(value) {
+                    Some(base) => return known(base.unknown_schema(), rest, place),
+                    // The names of a secret object are secret, too.
+                    None if value.is_secret() => return fail(format!("unknown property {}", quoted(key))),
+                    None => {
+                        return fail(unknown_property(key, properties.keys().map(AsRef::as_ref), suggest));
+                    }
+                },
             },
-            (Kind::Array(items), Accessor::Index(index)) => {
-                let position = position(*index, items.len())?;
-                items.get(position).ok_or_else(|| out_of_bounds(*index, items.len()))?
-            }
-            (Kind::Object(_), Accessor::Index(_)) => return Err(INDEX_ON_OBJECT.to_owned()),
-            (Kind::Array(_), Accessor::Key(_)) => return Err(NAME_ON_ARRAY.to_owned()),
-            _ => return Err(NO_RECEIVER.to_owned()),
+            (Kind::Array(items), Accessor::Index(index)) => match position(*index, items.len()) {
+                Ok(position) => match items.get(position) {
+                    Some(item) => item,
+                    None => return fail(NO_RECEIVER.to_owned()),
+                },
+                Err(summary) => return fail(summary),
+            },
+            (Kind::Object(_), Accessor::Index(_)) => return fail(INDEX_ON_OBJECT.to_owned()),
+            (Kind::Array(_), Accessor::Key(_)) => return fail(NAME_ON_ARRAY.to_owned()),
+            _ => return fail(NO_RECEIVER.to_owned()),
         };
+        rest = after;
     }
     Ok(value.clone())
+}
+
+/// What an object was laid over, if that may have had more properties than anybody knows.
+pub(super) fn unknown_below(value: &Value) -> Option<&Value> {
+    let mut base = value.base();
+    while let Some(value) = base {
+        match value.kind() {
+            Kind::Unknown if may_be_object(value.unknown_schema()) => return Some(value),
+            Kind::Object(_) => base = value.base(),
+            _ => return None,
+        }
+    }
+    None
+}
+
+pub(super) fn may_be_object(schema: Option<&Arc<Schema>>) -> bool {
+    schema.is_none_or(|schema| schema.is_any() || schema.kind.as_deref() == Some("object"))
+}
+
+/// Follows the accesses through what is known of an unknown value.
+fn known(schema: Option<&Arc<Schema>>, accesses: &[Access], place: &Place) -> Result<Value, AccessError> {
+    let Some(schema) = schema else { return Ok(Value::unknown(place.clone())) };
+    let mut schema = Schema::clone(schema);
+    let mut rest = accesses;
+    while let Some((access, after)) = rest.split_first() {
+        let fail = |summary: String| Err(AccessError::new(rest, summary));
+        if schema.is_any() {
+            break;
+        }
+        schema = match (schema.kind.as_deref(), &access.accessor) {
+            (Some("array"), Accessor::Index(index)) => {
+                let only_prefix = schema.items.as_ref().is_some_and(|items| items.is_never());
+                let length = if only_prefix { schema.prefix_items.len() } else { usize::MAX };
+                match position(*index, length) {
+                    Ok(position) => schema.item(position),
+                    Err(summary) => return fail(summary),
+                }
+            }
+            (Some("array"), Accessor::Key(_)) => return fail(NAME_ON_ARRAY.to_owned()),
+            (Some("object"), Accessor::Key(key)) => schema.property(key),
+            (Some("object"), Accessor::Index(_)) => return fail(INDEX_ON_OBJECT.to_owned()),
+            // Alternatives and references may be objects.
+            (None, Accessor::Key(key)) if has_alternatives(&schema) => schema.property(key),
+            (None, _) => Schema::always(),
+            _ => return fail(NO_RECEIVER.to_owned()),
+        };
+        rest = after;
+    }
+    Ok(Value::unknown_of(Some(Arc::new(schema)), false, place.clone()))
+}
+
+fn has_alternatives(schema: &Schema) -> bool {
+    !schema.one_of.is_empty() || !schema.any_of.is_empty()
 }
 
 /// An index that lies within a list of `length`.
@@ -42,21 +130,34 @@ pub(super) fn position(index: i64, length: usize) -> Result<usize, String> {
     usize::try_from(index)
         .ok()
         .filter(|position| *position < length)
-        .ok_or_else(|| out_of_bounds(index, length))
+        .ok_or_else(|| format!("array index {index} out-of-bounds for array of length {length}"))
 }
 
-fn out_of_bounds(index: i64, length: usize) -> String {
-    format!("array index {index} out-of-bounds for array of length {length}")
-}
+/// Longest name that is compared, and most names that it is compared with: a suggestion is not worth more.
+const MAX_COMPARED: (usize, usize) = (64, 1024);
 
 /// Says that a property is missing, and which near one exists.
-pub(super) fn unknown_property<'n>(key: &str, names: impl Iterator<Item = &'n str>) -> String {
-    let nearest = names
-        .map(|name| (strsim::damerau_levenshtein(key, name), name))
-        .filter(|(distance, name)| *distance <= MAX_DISTANCE && *distance < name.chars().count())
-        .min();
-    match nearest {
-        Some((_, name)) => format!("unknown property \"{key}\"; did you mean \"{name}\"?"),
-        None => format!("unknown property \"{key}\""),
+///
+/// Letter case and underscores don't count; up to half of the name may be mistyped.
+pub(super) fn unknown_property<'n>(key: &str, names: impl Iterator<Item = &'n str>, suggest: bool) -> String {
+    let wanted = fold(key);
+    let mut most = wanted.chars().count().div_ceil(2);
+    let mut nearest = None;
+    if suggest && wanted.len() <= MAX_COMPARED.0 {
+        for name in names.take(MAX_COMPARED.1).filter(|name| name.len() <= 2 * MAX_COMPARED.0) {
+            let distance = strsim::levenshtein(&wanted, &fold(name));
+            if distance < most {
+                most = distance;
+                nearest = Some(name);
+            }
+        }
     }
+    match nearest {
+        Some(name) => format!("unknown property {}; did you mean {}?", quoted(key), quoted(name)),
+        None => format!("unknown property {}", quoted(key)),
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
 }

@@ -1,8 +1,12 @@
-//! The limit on what one evaluation may build, against documents that grow exponentially through references.
+//! The limit on what one evaluation may build and how long it may take, against documents that grow
+//! exponentially through references.
 
-/// What one open may cost over all its documents, in [`super::value::Value::weight`]: a thousand times a large
-/// real environment, and still no threat to the machine.
-const BUDGET: usize = 64 << 20;
+use super::value::NODE_WEIGHT;
+
+/// What one open may cost over all its documents, in [`super::value::Value::weight`], where a step without a
+/// result counts like a small value: a thousand times a large real environment, and still no threat to the
+/// machine.
+pub(super) const BUDGET: usize = 64 << 20;
 
 /// What is left of it. Once exceeded it stays so, and evaluation ends quickly.
 #[derive(Debug)]
@@ -44,6 +48,11 @@ impl Budget {
             }
             None => Err(self.exhaust()),
         }
+    }
+
+    /// Takes one step of the evaluation off.
+    pub(super) fn step(&mut self) -> Result<(), Exceeded> {
+        self.charge(NODE_WEIGHT)
     }
 
     /// Ends it: something refused to be built because it would not have fitted.

@@ -1,28 +1,20 @@
-//! The functions of the language that need nothing but their argument.
+//! The functions of the language that need nothing but their arguments, on arguments that fit.
 
 use std::sync::Arc;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use memchr::memmem;
+
 use super::{
-    diagnostic::Range,
+    bytes::decode_base64,
     json,
+    place::Place,
+    syntax::Unary,
     text::{self, Buffer, TooLong, take},
-    value::{Kind, Value},
+    to_yaml,
+    value::{Kind, NODE_WEIGHT, Value},
 };
 use crate::secret::Secret;
-use base64::{Engine, engine::general_purpose::STANDARD};
-
-/// A function that this server evaluates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Builtin {
-    Concat,
-    FromBase64,
-    FromJson,
-    Join,
-    Split,
-    ToBase64,
-    ToJson,
-    ToString,
-}
 
 /// Why a call yields nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,134 +31,145 @@ impl From<TooLong> for CallError {
     }
 }
 
-impl CallError {
-    fn argument(message: &str) -> Self {
-        Self::Argument(message.to_owned())
+/// Applies a function of one argument. The result is secret if anything in the argument is, and takes at most
+/// `limit`.
+pub(super) fn unary(
+    function: Unary,
+    argument: &Value,
+    place: &Place,
+    limit: usize,
+) -> Result<Value, CallError> {
+    let secret = argument.any_secret();
+    // JSON, YAML and base64 grow the text, but by a small factor only: checking what goes in suffices.
+    if argument.weight() > limit {
+        return Err(CallError::TooLarge);
     }
-
-    fn expected(what: &str, got: &Value) -> Self {
-        Self::Argument(format!("expected {what}, got {}", got.type_name()))
-    }
-}
-
-impl Builtin {
-    /// The function of this name, without the `fn::`.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "concat" => Self::Concat,
-            "fromBase64" => Self::FromBase64,
-            "fromJSON" => Self::FromJson,
-            "join" => Self::Join,
-            "split" => Self::Split,
-            "toBase64" => Self::ToBase64,
-            "toJSON" => Self::ToJson,
-            "toString" => Self::ToString,
-            _ => return None,
-        })
-    }
-
-    /// Whether the language knows a function that this server does not evaluate.
-    pub(super) fn is_known_elsewhere(name: &str) -> bool {
-        matches!(name, "final" | "open" | "rotate" | "toYAML" | "validate")
-            || name.starts_with("open::")
-            || name.starts_with("rotate::")
-    }
-
-    /// Applies the function. The result is secret if anything in the argument is, and takes at most `limit`.
-    pub(super) fn call(self, argument: &Value, range: &Range, limit: usize) -> Result<Value, CallError> {
-        let secret = argument.any_secret();
-        // JSON and base64 grow the text, but by a small factor only: checking what goes in suffices.
-        if argument.weight() > limit {
-            return Err(CallError::TooLarge);
+    let string = |text: Vec<u8>| Value::string(Secret::new(text), secret, place.clone());
+    Ok(match function {
+        Unary::ToString => string(take(text::to_text(argument, limit)?)),
+        Unary::ToJson => string(take(json::write(argument))),
+        Unary::ToYaml => string(to_yaml::write(argument)),
+        Unary::FromJson => json::read(bytes_of(argument), secret, place)
+            .map_err(|summary| CallError::Argument(summary.to_owned()))?,
+        Unary::ToBase64 => string(STANDARD.encode(bytes_of(argument)).into_bytes()),
+        Unary::FromBase64 => {
+            let decoded = decode_base64(bytes_of(argument)).map_err(|byte| {
+                CallError::Argument(format!(
+                    "decoding base64 string: illegal base64 data at input byte {byte}"
+                ))
+            })?;
+            string(take(decoded))
         }
-        let string = |text: Vec<u8>| Value::string(Secret::new(text), secret, range.clone());
-        Ok(match self {
-            Self::ToString => string(take(text::to_text(argument, limit)?)),
-            Self::ToJson => string(take(json::write(argument))),
-            Self::FromJson => json::read(as_string(argument)?, secret, range).map_err(CallError::argument)?,
-            Self::ToBase64 => string(STANDARD.encode(as_string(argument)?).into_bytes()),
-            Self::FromBase64 => string(decode(as_string(argument)?)?),
-            Self::Join => {
-                let (delimiter, items) = pair(argument)?;
-                string(join(as_string(delimiter)?, as_array(items)?, limit)?)
-            }
-            Self::Split => {
-                let (delimiter, text) = pair(argument)?;
-                let pieces = split(as_string(delimiter)?, as_string(text)?, limit)?
-                    .into_iter()
-                    .map(|piece| Value::string(piece, secret, range.clone()))
-                    .collect();
-                Value::array(pieces, secret, range.clone())
-            }
-            Self::Concat => {
-                let mut items = Vec::new();
-                for list in as_array(argument)?.iter() {
-                    items.extend_from_slice(as_array(list)?);
-                }
-                Value::array(items, secret, range.clone())
-            }
-        })
-    }
+        Unary::Concat => {
+            let items = items_of(argument).iter().flat_map(|list| items_of(list).iter().cloned()).collect();
+            Value::array(items, secret, place.clone())
+        }
+        Unary::Final => whole(argument, place).sealed(true),
+    })
 }
 
-fn as_string(value: &Value) -> Result<&str, CallError> {
-    match value.kind() {
-        Kind::String(text) => Ok(text.expose_str().unwrap_or_default()),
-        _ => Err(CallError::expected("string", value)),
-    }
+/// The value itself, at another place; secret as a whole if anything in it is, and not final even if it was.
+pub(super) fn whole(value: &Value, place: &Place) -> Value {
+    let moved = value.clone().moved_to(place.clone()).sealed(false);
+    if value.any_secret() { moved.hidden() } else { moved }
 }
 
-fn as_array(value: &Value) -> Result<&Arc<[Value]>, CallError> {
-    match value.kind() {
-        Kind::Array(items) => Ok(items),
-        _ => Err(CallError::expected("array", value)),
-    }
-}
-
-fn pair(value: &Value) -> Result<(&Value, &Value), CallError> {
-    match &**as_array(value)? {
-        [first, second] => Ok((first, second)),
-        _ => Err(CallError::argument("expected an array of two: the delimiter, and what it works on")),
-    }
-}
-
-fn join(delimiter: &str, items: &[Value], limit: usize) -> Result<Vec<u8>, CallError> {
+/// `fn::join`.
+pub(super) fn join(
+    delimiter: &Value,
+    values: &Value,
+    place: &Place,
+    limit: usize,
+) -> Result<Value, CallError> {
     let mut out = Buffer::default();
-    for (index, item) in items.iter().enumerate() {
+    for (index, item) in items_of(values).iter().enumerate() {
         if index > 0 {
-            out.extend_from_slice(delimiter.as_bytes());
+            out.extend_from_slice(bytes_of(delimiter));
         }
-        out.extend_from_slice(as_string(item)?.as_bytes());
+        out.extend_from_slice(bytes_of(item));
         if out.len() > limit {
             return Err(CallError::TooLarge);
         }
     }
-    Ok(take(out))
+    let secret = delimiter.any_secret() || values.any_secret();
+    Ok(Value::string(Secret::new(take(out)), secret, place.clone()))
 }
 
-/// An empty delimiter splits into characters. Empty pieces are kept.
-fn split(delimiter: &str, text: &str, limit: usize) -> Result<Vec<Secret>, CallError> {
+/// `fn::split`. An empty delimiter splits into characters; empty pieces are kept. Every piece of a secret is
+/// secret.
+pub(super) fn split(
+    delimiter: &Value,
+    text: &Value,
+    place: &Place,
+    limit: usize,
+) -> Result<Value, CallError> {
+    let secret = delimiter.any_secret() || text.any_secret();
     // Every piece is a value of its own.
-    let most = limit / super::value::NODE_WEIGHT;
-    let pieces: Vec<Secret> = if delimiter.is_empty() {
-        text.chars().take(most + 1).map(|c| Secret::from(c.to_string())).collect()
+    let most = limit / NODE_WEIGHT;
+    let (delimiter, text) = (bytes_of(delimiter), bytes_of(text));
+    let pieces: Vec<&[u8]> = if delimiter.is_empty() {
+        characters(text).take(most + 1).collect()
     } else {
-        text.split(delimiter).take(most + 1).map(Secret::from).collect()
+        pieces(text, delimiter).take(most + 1).collect()
     };
-    if pieces.len() > most { Err(CallError::TooLarge) } else { Ok(pieces) }
+    if pieces.len() > most {
+        return Err(CallError::TooLarge);
+    }
+    let pieces = pieces.into_iter();
+    let values = pieces.map(|piece| Value::string(Secret::new(piece.to_vec()), secret, place.clone()));
+    Ok(Value::array(values.collect(), secret, place.clone()))
 }
 
-/// Standard alphabet with padding; line breaks are tolerated. Bytes that are no text become U+FFFD, since values
-/// are text.
-fn decode(text: &str) -> Result<Vec<u8>, CallError> {
-    let bare = Buffer::new(text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect());
-    if let Ok(bytes) = STANDARD.decode(bare.as_slice()) {
-        return Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-            .into_bytes());
+/// A byte that is no text counts as a character.
+fn characters(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid();
+        let of = |(at, c): (usize, char)| valid.as_bytes().get(at..at + c.len_utf8()).unwrap_or_default();
+        valid.char_indices().map(of).chain(chunk.invalid().chunks(1))
+    })
+}
+
+fn pieces<'t>(text: &'t [u8], delimiter: &'t [u8]) -> impl Iterator<Item = &'t [u8]> {
+    let finder = memmem::Finder::new(delimiter);
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let found =
+            finder.find(text).and_then(|at| Some((text.get(..at)?, text.get(at + finder.needle().len()..)?)));
+        let (piece, after) = found.map_or((text, None), |(piece, after)| (piece, Some(after)));
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// The text of a value that has been found to be a string.
+fn bytes_of(value: &Value) -> &[u8] {
+    match value.kind() {
+        Kind::String(text) => text.expose(),
+        _ => b"",
     }
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    // What is wrong is a character, or the last group of four where the text simply ends too early.
-    let at = bare.iter().position(|&byte| !valid(byte)).unwrap_or(bare.len() / 4 * 4);
-    Err(CallError::Argument(format!("decoding base64 string: illegal base64 data at input byte {at}")))
+}
+
+/// The elements of a value that has been found to be a list.
+fn items_of(value: &Value) -> &[Value] {
+    match value.kind() {
+        Kind::Array(items) => Arc::as_ref(items),
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{characters, pieces};
+
+    #[test]
+    fn splits_bytes_as_go_does() {
+        let split = |text, delimiter| pieces(text, delimiter).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(split(b"a,b,,", b","), [&b"a"[..], b"b", b"", b""]);
+        assert_eq!(split(b"", b","), [b""]);
+        assert_eq!(split(b"aXXXb", b"XX"), [&b"a"[..], b"Xb"]);
+        assert_eq!(split(b"a\xff,b", b","), [&b"a\xff"[..], b"b"]);
+        let found: Vec<_> = characters("aé\u{1F600}".as_bytes()).chain(characters(b"\xe2\x82")).collect();
+        assert_eq!(found, ["a".as_bytes(), "é".as_bytes(), "\u{1F600}".as_bytes(), b"\xe2", b"\x82"]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::place::Place;
 use crate::yaml::{Mark, Node};
 
 /// Diagnostics that are kept of one evaluation. More would only hide the first, and a large broken document
@@ -54,26 +55,50 @@ pub struct Diagnostic {
     pub summary: String,
     /// Where.
     pub range: Range,
+    /// The path of what is wrong within its document, such as `values.a[0]`; empty for the document as a whole.
+    pub path: String,
 }
 
 /// Collects what an evaluation finds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
-    pub(super) fn error(&mut self, range: &Range, summary: impl Into<String>) {
-        self.push(Severity::Error, range, summary.into());
+    pub(super) fn error(&mut self, place: &Place, summary: impl Into<String>) {
+        self.push(Severity::Error, place, summary.into());
     }
 
-    pub(super) fn warning(&mut self, range: &Range, summary: impl Into<String>) {
-        self.push(Severity::Warning, range, summary.into());
+    pub(super) fn warning(&mut self, place: &Place, summary: impl Into<String>) {
+        self.push(Severity::Warning, place, summary.into());
     }
 
-    fn push(&mut self, severity: Severity, range: &Range, summary: String) {
+    /// Whether another error would be dropped.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_KEPT && self.has_errors()
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.0.iter().any(|kept| kept.severity == Severity::Error)
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        for diagnostic in other.0 {
+            self.keep(diagnostic);
+        }
+    }
+
+    fn push(&mut self, severity: Severity, place: &Place, summary: String) {
+        if severity == Severity::Error && self.is_full() {
+            return;
+        }
+        self.keep(Diagnostic { severity, summary, range: place.range().clone(), path: place.path() });
+    }
+
+    fn keep(&mut self, diagnostic: Diagnostic) {
         // An error must not be lost to a flood of warnings before it.
-        let warnings_only = || self.0.iter().all(|kept| kept.severity == Severity::Warning);
-        if self.0.len() < MAX_KEPT || (severity == Severity::Error && warnings_only()) {
-            self.0.push(Diagnostic { severity, summary, range: range.clone() });
+        let makes_the_difference = diagnostic.severity == Severity::Error && !self.has_errors();
+        if self.0.len() < MAX_KEPT || makes_the_difference {
+            self.0.push(diagnostic);
         }
     }
 
@@ -87,16 +112,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Diagnostics, MAX_KEPT, Range, Severity};
+    use crate::lang::place::Place;
 
     #[test]
     fn keeps_an_error_after_a_flood_of_warnings() {
-        let range = Range::start_of(&Arc::from("p/e"));
+        let place = Place::root(Range::start_of(&Arc::from("p/e")));
         let mut diagnostics = Diagnostics::default();
         for _ in 0..2 * MAX_KEPT {
-            diagnostics.warning(&range, "w");
+            diagnostics.warning(&place, "w");
         }
-        diagnostics.error(&range, "e");
-        diagnostics.error(&range, "e");
+        diagnostics.error(&place, "e");
+        diagnostics.error(&place, "e");
         let kept = diagnostics.into_vec();
         assert_eq!(kept.len(), MAX_KEPT + 1);
         assert_eq!(kept[MAX_KEPT].severity, Severity::Error);

@@ -2,261 +2,288 @@
 //!
 //! On demand and each once: a reference walks the expressions as far as they are literal objects and lists, and
 //! computes only what it finally names, so the order of a document does not matter and an object may refer to
-//! its own siblings. Every expression is computed over its *base*, the value that the imports have at the same
+//! its own siblings (`references`). Every expression is computed over its *base*, the value that the imports have at the same
 //! place.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    access,
-    budget::{Budget, Exceeded},
-    builtins::CallError,
-    diagnostic::{Diagnostics, Range},
-    interpolation::{self, Accessor, Part},
-    merge::{inherit, merge},
-    syntax::{Document, Entries, Expr, ExprKind},
-    text,
-    value::{Kind, NODE_WEIGHT, Properties, Value},
+    Mode,
+    access::may_be_object,
+    budget::{BUDGET, Budget, Exceeded},
+    merge::merge,
+    place::Place,
+    program::{Evaluation, MAX_WAITING, World},
+    schema::Schema,
+    syntax::{Document, Entry, Expr, ExprKind, Function, Reference},
+    validate::validate,
+    value::{Kind, Properties, Value},
 };
-use crate::secret::Secret;
-
 /// Levels of nesting of a value. Deeper ones could not be read back by common JSON readers.
 const MAX_DEPTH: usize = 64;
 
-/// Expressions that wait for one another: nesting and chains of references. Bounds the stack.
-const MAX_WAITING: usize = 256;
-
 /// What a document's references can reach beside its own values.
 pub(super) struct Scope {
+    /// The name under which the environment is evaluated.
+    pub(super) name: Arc<str>,
+    /// What it takes for the root of the evaluation.
+    pub(super) root: Arc<str>,
     /// Directly imported environments by the names that the document gives them.
     pub(super) imports: Value,
-    /// `${environments…}`, as far as the document names them.
-    pub(super) environments: Value,
     /// `${context…}`.
     pub(super) context: Value,
     /// What the merged imports amount to.
-    pub(super) base: Value,
+    pub(super) base: Option<Value>,
 }
 
+/// How far an expression is.
 enum State {
+    Fresh,
     Running,
     Done(Value),
 }
 
+/// What the place of an expression accepts.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Accept<'s> {
+    schema: Option<&'s Schema>,
+    /// Only a rotation may look at it.
+    reserved: bool,
+}
+
+impl<'s> Accept<'s> {
+    pub(super) fn by(schema: &'s Schema) -> Self {
+        Self { schema: Some(schema), reserved: false }
+    }
+
+    fn property(self, name: &str) -> Self {
+        let schema = self.schema.and_then(|schema| schema.properties.get(name));
+        Self { schema, reserved: self.reserved || self.schema.is_some_and(|schema| schema.reserves(name)) }
+    }
+}
+
 pub(super) struct Evaluator<'e> {
-    document: &'e Document,
-    scope: &'e Scope,
-    budget: &'e mut Budget,
-    diagnostics: &'e mut Diagnostics,
-    states: HashMap<usize, State>,
-    waiting: usize,
+    pub(super) program: &'e mut Evaluation,
+    pub(super) world: World<'e>,
+    pub(super) document: &'e Document,
+    pub(super) scope: &'e Scope,
+    states: Vec<State>,
+    /// Whether something waits for a provider.
+    pub(super) unsettled: bool,
 }
 
 impl<'e> Evaluator<'e> {
     pub(super) fn new(
+        program: &'e mut Evaluation,
+        world: World<'e>,
         document: &'e Document,
         scope: &'e Scope,
-        budget: &'e mut Budget,
-        diagnostics: &'e mut Diagnostics,
     ) -> Self {
-        Self { document, scope, budget, diagnostics, states: HashMap::new(), waiting: 0 }
+        let states = std::iter::repeat_with(|| State::Fresh).take(document.expressions).collect();
+        Self { program, world, document, scope, states, unsettled: false }
     }
 
-    /// The document's values over its imports.
-    pub(super) fn environment(mut self) -> Value {
-        self.evaluate(&self.document.values, Some(&self.scope.base))
+    /// The document's values over its imports, and whether something in them waits for a provider.
+    pub(super) fn environment(mut self) -> (Value, bool) {
+        let document = self.document;
+        let base = self.scope.base.clone();
+        let value = self.object(&document.values, &document.place, base, Accept::default());
+        let value = self.bounded(value, &document.place);
+        (value, self.unsettled)
     }
 
-    fn evaluate(&mut self, expr: &'e Expr, base: Option<&Value>) -> Value {
-        match self.states.get(&expr.id) {
+    /// Whether this is the environment that is opened, checked or rotated.
+    pub(super) fn is_root(&self) -> bool {
+        self.scope.name == self.program.root
+    }
+
+    /// The value of an expression that nothing lies below.
+    pub(super) fn argument(&mut self, expr: &'e Expr) -> Value {
+        self.evaluate(expr, None, Accept::default())
+    }
+
+    /// The value of an argument, and whether it fits. If it does not, that has been told.
+    pub(super) fn typed(&mut self, expr: &'e Expr, schema: &Schema) -> (Value, bool) {
+        let value = self.evaluate(expr, None, Accept::by(schema));
+        let findings = validate(&value, schema, &mut self.program.budget);
+        let fits = findings.is_empty();
+        for finding in findings {
+            self.error(&finding.place, finding.summary);
+        }
+        (value, fits)
+    }
+
+    pub(super) fn evaluate(&mut self, expr: &'e Expr, base: Option<Value>, accept: Accept<'_>) -> Value {
+        match self.states.get(expr.id) {
             Some(State::Done(value)) => return value.clone(),
             // References look before they come here, and nothing else leads back.
-            Some(State::Running) => return Value::unknown(expr.range.clone()),
-            None => {}
+            Some(State::Running) => return Value::unknown(expr.place.clone()),
+            Some(State::Fresh) | None => {}
         }
-        if self.waiting >= MAX_WAITING {
-            return self.fail(&expr.range, "references and nesting lead too deep");
+        if accept.reserved && !self.may_look() {
+            return Value::reserved(expr.place.clone());
         }
-        self.waiting += 1;
-        self.states.insert(expr.id, State::Running);
-        let value = self.compute(expr, base);
-        let value = if value.depth() > MAX_DEPTH {
-            self.fail(&expr.range, format!("the value is nested deeper than {MAX_DEPTH} levels"))
-        } else {
-            value
+        let value = match base {
+            Some(base) if base.is_final() => {
+                self.program.warning(&self.scope.name, &expr.place, "cannot override final value");
+                base
+            }
+            base => self.within_stack(expr, base, accept),
         };
-        self.waiting -= 1;
-        self.states.insert(expr.id, State::Done(value.clone()));
+        self.set(expr, State::Done(value.clone()));
         value
     }
 
-    fn compute(&mut self, expr: &'e Expr, base: Option<&Value>) -> Value {
-        let range = &expr.range;
-        if let Err(exceeded) = self.budget.charge(NODE_WEIGHT) {
-            return self.exceeded(exceeded, range);
+    /// Whether what is reserved for rotations may be looked at: in the root environment only, which is the one
+    /// that is rotated, and when it is checked, so that nobody can refer to what they may not open.
+    fn may_look(&self) -> bool {
+        self.is_root() && !matches!(self.program.options.mode, Mode::Open)
+    }
+
+    fn within_stack(&mut self, expr: &'e Expr, base: Option<Value>, accept: Accept<'_>) -> Value {
+        if self.program.waiting >= MAX_WAITING {
+            return self.fail(&expr.place, "references and nesting lead too deep");
         }
-        let leaf = |kind, secret| Value::new(kind, secret, range.clone());
+        if let Err(exceeded) = self.program.budget.step() {
+            return self.exceeded(exceeded, &expr.place);
+        }
+        self.program.waiting += 1;
+        self.set(expr, State::Running);
+        let value = self.compute(expr, base, accept);
+        self.program.waiting -= 1;
+        self.bounded(value, &expr.place)
+    }
+
+    /// Whether an expression is being computed, so that it can't be referred to.
+    pub(super) fn is_running(&self, expr: &Expr) -> bool {
+        matches!(self.states.get(expr.id), Some(State::Running))
+    }
+
+    fn set(&mut self, expr: &Expr, state: State) {
+        if let Some(slot) = self.states.get_mut(expr.id) {
+            *slot = state;
+        }
+    }
+
+    fn compute(&mut self, expr: &'e Expr, base: Option<Value>, accept: Accept<'_>) -> Value {
+        let place = &expr.place;
+        let leaf = |kind| Value::new(kind, false, place.clone());
         let value = match &expr.kind {
-            ExprKind::Invalid => Value::unknown(range.clone()),
-            ExprKind::Null => leaf(Kind::Null, false),
-            ExprKind::Bool(flag) => leaf(Kind::Bool(*flag), false),
-            ExprKind::Number(text) => leaf(Kind::Number(Arc::clone(text)), false),
-            ExprKind::String(text) => leaf(Kind::String(Arc::clone(text)), false),
-            ExprKind::Secret(text) => leaf(Kind::String(Arc::clone(text)), true),
+            ExprKind::Null => leaf(Kind::Null),
+            ExprKind::Bool(flag) => leaf(Kind::Bool(*flag)),
+            ExprKind::Number(text) => leaf(Kind::Number(Arc::clone(text))),
+            ExprKind::String(text) => leaf(Kind::String(Arc::clone(text))),
             ExprKind::List(items) => {
-                let items = items.iter().map(|item| self.evaluate(item, None)).collect();
-                return Value::array(items, false, range.clone());
+                let items = items.iter().map(|item| self.evaluate(item, None, accept.items())).collect();
+                Value::array(items, false, place.clone())
             }
-            ExprKind::Object(entries) => return self.object(entries, range, base),
-            ExprKind::Reference(accessors) => self.reference(accessors, range),
-            ExprKind::Template(parts) => self.template(parts, range),
-            ExprKind::Call(builtin, argument) => {
-                let argument = self.evaluate(argument, None);
-                if argument.any_unknown() {
-                    return Value::unknown(range.clone());
+            ExprKind::Object(entries) => return self.object(entries, place, base, accept),
+            ExprKind::Reference(Reference { accesses, map }) => {
+                self.reference(accesses, (map, 0), place).moved_to(place.clone())
+            }
+            ExprKind::Template(parts, map) => self.template(parts, map, place),
+            ExprKind::Call(call) => {
+                let value = self.call(call, expr);
+                // What these yield stands for itself.
+                if matches!(&call.function, Function::Validate { .. }) || value.is_final() {
+                    return match base {
+                        Some(base) => value.based_on(base),
+                        None => value,
+                    };
                 }
-                match builtin.call(&argument, range, self.budget.left()) {
-                    Ok(value) => value,
-                    Err(CallError::Argument(summary)) => return self.fail(range, summary),
-                    Err(CallError::TooLarge) => return self.too_large(range),
-                }
+                value
             }
         };
-        if let Err(exceeded) = self.budget.charge(value.weight()) {
-            return self.exceeded(exceeded, range);
-        }
         match base {
-            // What the base adds has been charged when the imports were merged.
-            Some(base) => merge(base.clone(), &value),
+            Some(base) => self.lay_over(&base, &value, place),
             None => value,
         }
     }
 
-    fn object(&mut self, entries: &'e Entries, range: &Range, base: Option<&Value>) -> Value {
-        let inherited = base.and_then(Value::as_object);
-        let mut properties = Properties::new();
-        for (key, entry) in entries {
-            let below = inherited.and_then(|properties| properties.get(key));
-            properties.insert(Arc::clone(key), self.evaluate(entry, below));
-        }
-        if let Some(inherited) = inherited {
-            properties = inherit(properties, inherited);
-        }
-        Value::object(properties, range.clone())
-    }
-
-    fn template(&mut self, parts: &'e [Part], range: &Range) -> Value {
-        let mut out = text::Buffer::default();
-        let (mut secret, mut unknown) = (false, false);
-        for part in parts {
-            out.extend_from_slice(part.text.expose());
-            let Some(accessors) = &part.reference else { continue };
-            let value = self.reference(accessors, range);
-            secret |= value.any_secret();
-            unknown |= value.any_unknown();
-            let left = self.budget.left().saturating_sub(out.len());
-            match text::to_text(&value, left) {
-                Ok(text) => out.extend_from_slice(&text),
-                Err(text::TooLong) => return self.too_large(range),
-            }
-        }
-        if unknown {
-            return Value::unknown(range.clone());
-        }
-        Value::string(Secret::new(text::take(out)), secret, range.clone())
-    }
-
-    fn reference(&mut self, accessors: &'e [Accessor], range: &Range) -> Value {
-        let scope = self.scope;
-        let found = match accessors.split_first() {
-            Some((Accessor::Key(root), rest)) if root == "imports" => access::get(&scope.imports, rest),
-            Some((Accessor::Key(root), rest)) if root == "context" => access::get(&scope.context, rest),
-            Some((Accessor::Key(root), rest)) if root == "environments" => match rest {
-                // What a reference names in full has been evaluated; the rest can't be listed.
-                [Accessor::Key(_), Accessor::Key(_), ..] => access::get(&scope.environments, rest),
-                _ => Err("${environments…} needs a project and an environment".to_owned()),
-            },
-            _ => self.walk(accessors, range),
-        };
-        match found {
-            Ok(value) => value,
-            Err(summary) => self.fail(range, summary),
+    fn lay_over(&mut self, base: &Value, value: &Value, place: &Place) -> Value {
+        match merge(base, value, &mut self.program.budget) {
+            Ok(merged) => merged,
+            Err(exceeded) => self.exceeded(exceeded, place),
         }
     }
 
-    /// Follows a reference through the document's own expressions.
-    fn walk(&mut self, accessors: &'e [Accessor], range: &Range) -> Result<Value, String> {
-        let scope = self.scope;
-        let mut expr = &self.document.values;
-        let mut base = Some(&scope.base);
-        for (index, accessor) in accessors.iter().enumerate() {
-            match (&expr.kind, accessor) {
-                (ExprKind::Object(entries), Accessor::Key(key)) => {
-                    let inherited = base.and_then(Value::as_object);
-                    let below = inherited.and_then(|properties| properties.get(key.as_str()));
-                    match (entries.get(key.as_str()), below) {
-                        (Some(entry), below) => (expr, base) = (entry, below),
-                        (None, Some(below)) => {
-                            return access::get(below, accessors.get(index + 1..).unwrap_or_default());
-                        }
-                        // An import that could not be had may have had it.
-                        (None, None) if base.is_some_and(Value::is_unknown) => {
-                            return Ok(Value::unknown(range.clone()));
-                        }
-                        (None, None) => {
-                            let names =
-                                entries.keys().chain(inherited.into_iter().flat_map(Properties::keys));
-                            return Err(access::unknown_property(key, names.map(AsRef::as_ref)));
-                        }
-                    }
-                }
-                (ExprKind::List(items), Accessor::Index(at)) => {
-                    let at = access::position(*at, items.len())?;
-                    // The position lies within the list: this only avoids an index that could panic.
-                    let Some(item) = items.get(at) else { return Err(access::NO_RECEIVER.to_owned()) };
-                    (expr, base) = (item, None);
-                }
-                (ExprKind::Object(_), Accessor::Index(_)) => return Err(access::INDEX_ON_OBJECT.to_owned()),
-                (ExprKind::List(_), Accessor::Key(_)) => return Err(access::NAME_ON_ARRAY.to_owned()),
-                // Only its value says what lies below.
-                _ => {
-                    let passed = accessors.get(..index).unwrap_or_default();
-                    let value = self.referenced(expr, base, passed, range);
-                    return access::get(&value, accessors.get(index..).unwrap_or_default());
-                }
-            }
-        }
-        Ok(self.referenced(expr, base, accessors, range))
-    }
-
-    fn referenced(
+    fn object(
         &mut self,
-        expr: &'e Expr,
-        base: Option<&Value>,
-        path: &[Accessor],
-        range: &Range,
+        entries: &'e [Entry],
+        place: &Place,
+        base: Option<Value>,
+        accept: Accept<'_>,
     ) -> Value {
-        if matches!(self.states.get(&expr.id), Some(State::Running)) {
-            return self.fail(range, format!("cyclic reference to {}", interpolation::display(path)));
+        let mut own = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let below = base.as_ref().and_then(|base| below(base, &entry.key, place));
+            let value = self.evaluate(&entry.value, below, accept.property(&entry.key));
+            own.push((Arc::clone(&entry.key), value));
         }
-        self.evaluate(expr, base)
+        let Some(base) = base else { return Value::object(Properties::from_sorted(own), place.clone()) };
+        let properties = match base.as_object() {
+            Some(inherited) => inherited.overlaid(own),
+            None => Properties::from_sorted(own),
+        };
+        Value::object(properties, place.clone()).based_on(base)
     }
 
-    fn fail(&mut self, range: &Range, summary: impl Into<String>) -> Value {
-        self.diagnostics.error(range, summary);
-        Value::unknown(range.clone())
+    pub(super) fn error(&mut self, place: &Place, summary: impl Into<String>) {
+        self.program.error(&self.scope.name, place, summary);
+    }
+
+    pub(super) fn fail(&mut self, place: &Place, summary: impl Into<String>) -> Value {
+        self.error(place, summary);
+        Value::unknown(place.clone())
+    }
+
+    /// A value that is not shared with others yet, if it may be built.
+    pub(super) fn charged(&mut self, value: Value, place: &Place) -> Value {
+        match self.program.budget.charge(value.weight()) {
+            Ok(()) => value,
+            Err(exceeded) => self.exceeded(exceeded, place),
+        }
+    }
+
+    /// A value, unless it is too deep or, written out, too large.
+    fn bounded(&mut self, value: Value, place: &Place) -> Value {
+        if value.depth() > MAX_DEPTH {
+            return self.fail(place, format!("the value is nested deeper than {MAX_DEPTH} levels"));
+        }
+        if value.weight() > BUDGET {
+            return self.too_large(place);
+        }
+        value
     }
 
     /// Something refused to be built because it would have exceeded what is left.
-    fn too_large(&mut self, range: &Range) -> Value {
-        let exceeded = self.budget.exhaust();
-        self.exceeded(exceeded, range)
+    pub(super) fn too_large(&mut self, place: &Place) -> Value {
+        let exceeded = self.program.budget.exhaust();
+        self.exceeded(exceeded, place)
     }
 
-    fn exceeded(&mut self, exceeded: Exceeded, range: &Range) -> Value {
+    pub(super) fn exceeded(&mut self, exceeded: Exceeded, place: &Place) -> Value {
         match exceeded {
-            Exceeded::Now => self.fail(range, Budget::MESSAGE),
-            Exceeded::Before => Value::unknown(range.clone()),
+            Exceeded::Now => self.fail(place, Budget::MESSAGE),
+            Exceeded::Before => Value::unknown(place.clone()),
         }
+    }
+}
+
+impl Accept<'_> {
+    fn items(self) -> Self {
+        Self { schema: self.schema.and_then(|schema| schema.items.as_deref()), reserved: self.reserved }
+    }
+}
+
+/// What a base has at a property, as far as that is known.
+pub(super) fn below(base: &Value, key: &str, place: &Place) -> Option<Value> {
+    match base.kind() {
+        Kind::Object(properties) => properties.get(key).cloned(),
+        Kind::Unknown if may_be_object(base.unknown_schema()) => Some(match base.unknown_schema() {
+            None => Value::unknown(place.clone()),
+            Some(schema) => Value::unknown_of(Some(Arc::new(schema.property(key))), false, place.clone()),
+        }),
+        _ => None,
     }
 }

@@ -5,6 +5,8 @@
 //! works on bytes as the reference implementation does; 0x85 and 0xA0 count as whitespace even in the middle of
 //! a letter, which makes `${à}` an error there and here.
 
+use std::ops::Range;
+
 use crate::secret::Secret;
 
 /// A string taken apart.
@@ -13,7 +15,14 @@ pub(super) struct Template {
     /// Text and references in turn.
     pub(super) parts: Vec<Part>,
     /// What is wrong with the references, in the order of the text.
-    pub(super) problems: Vec<&'static str>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// What is wrong with a reference, and with which bytes of the string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) summary: &'static str,
+    pub(super) bytes: Range<usize>,
 }
 
 /// Some text, and the reference that follows it.
@@ -22,10 +31,17 @@ pub(super) struct Part {
     /// Text with `$$` resolved. It may well be a password, so it is kept as one.
     pub(super) text: Secret,
     /// None only at the end of the string.
-    pub(super) reference: Option<Vec<Accessor>>,
+    pub(super) reference: Option<Vec<Access>>,
 }
 
-/// One step of a reference.
+/// One step of a reference, and the bytes of the string that it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Access {
+    pub(super) accessor: Accessor,
+    pub(super) bytes: Range<usize>,
+}
+
+/// What a step of a reference asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Accessor {
     /// A property by name.
@@ -45,18 +61,17 @@ const STARTS_WITH_NUMBER: &str =
 
 /// Takes a string apart.
 pub(super) fn parse(text: &str) -> Template {
-    let mut parser = Parser { rest: text.as_bytes(), problems: Vec::new() };
+    let mut parser = Parser { text: text.as_bytes(), at: 0, problems: Vec::new() };
     let mut parts = Vec::new();
     let mut literal = Vec::new();
-    while let Some((&first, after)) = parser.rest.split_first() {
-        parser.rest = after;
-        match (first, after.split_first()) {
-            (b'$', Some((b'$', after))) => {
+    while let Some(first) = parser.next() {
+        match (first, parser.peek()) {
+            (b'$', Some(b'$')) => {
                 literal.push(b'$');
-                parser.rest = after;
+                parser.at += 1;
             }
-            (b'$', Some((b'{', after))) => {
-                parser.rest = after;
+            (b'$', Some(b'{')) => {
+                parser.at += 1;
                 let reference = parser.reference();
                 parts.push(Part { text: lossy(std::mem::take(&mut literal)), reference: Some(reference) });
             }
@@ -69,24 +84,6 @@ pub(super) fn parse(text: &str) -> Template {
     Template { parts, problems: parser.problems }
 }
 
-/// A reference as people write it: `o.items[0]["a b"]`.
-pub(super) fn display(reference: &[Accessor]) -> String {
-    use std::fmt::Write;
-    let mut out = String::new();
-    for accessor in reference {
-        // Writing to a string can't fail.
-        let _ = match accessor {
-            Accessor::Index(index) => write!(out, "[{index}]"),
-            Accessor::Key(key) if !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
-                write!(out, "[\"{}\"]", key.replace('"', "\\\""))
-            }
-            Accessor::Key(key) if out.is_empty() => write!(out, "{key}"),
-            Accessor::Key(key) => write!(out, ".{key}"),
-        };
-    }
-    out
-}
-
 /// Only a reference that was broken within a letter is no UTF-8.
 fn lossy(bytes: Vec<u8>) -> Secret {
     match String::from_utf8(bytes) {
@@ -96,49 +93,57 @@ fn lossy(bytes: Vec<u8>) -> Secret {
 }
 
 struct Parser<'t> {
-    rest: &'t [u8],
-    problems: Vec<&'static str>,
+    text: &'t [u8],
+    at: usize,
+    problems: Vec<Problem>,
 }
 
 impl Parser<'_> {
     fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
+        self.text.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
     }
 
     fn accept(&mut self, byte: u8) -> bool {
-        match self.rest.split_first() {
-            Some((&first, after)) if first == byte => {
-                self.rest = after;
-                true
-            }
-            _ => false,
-        }
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn problem(&mut self, start: usize, summary: &'static str) {
+        self.problems.push(Problem { summary, bytes: start..self.at });
+    }
+
+    fn access(&self, start: usize, accessor: Accessor) -> Access {
+        Access { accessor, bytes: start..self.at }
     }
 
     fn take_until(&mut self, ends: impl Fn(u8) -> bool) -> String {
-        let end = self.rest.iter().position(|&byte| ends(byte)).unwrap_or(self.rest.len());
-        let (taken, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        String::from_utf8_lossy(taken).into_owned()
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let length = rest.iter().position(|&byte| ends(byte)).unwrap_or(rest.len());
+        self.at += length;
+        String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned()
     }
 
     /// What follows `${`, through its `}`.
-    fn reference(&mut self) -> Vec<Accessor> {
-        let mut accessors = Vec::new();
+    fn reference(&mut self) -> Vec<Access> {
+        let mut accesses = Vec::new();
         loop {
-            let first = accessors.is_empty();
+            let (first, start) = (accesses.is_empty(), self.at);
             match self.peek() {
                 Some(b'}') if !first => {
                     self.accept(b'}');
-                    return accessors;
+                    return accesses;
                 }
                 Some(b'[') => {
                     self.accept(b'[');
-                    let accessor = self.subscript();
-                    if first && matches!(accessor, Accessor::Index(_)) {
-                        self.problems.push(STARTS_WITH_NUMBER);
-                    }
-                    accessors.push(accessor);
+                    let accessor = self.subscript(start, first);
+                    accesses.push(self.access(start, accessor));
                 }
                 None if !first => break,
                 Some(byte) if !first && is_space(byte) => break,
@@ -147,47 +152,51 @@ impl Parser<'_> {
                     let name = self.take_until(ends_name);
                     // The first name may be missing altogether: then it is simply not found.
                     if name.is_empty() && (dotted || !first) {
-                        self.problems.push(EMPTY_NAME);
+                        self.problem(start, EMPTY_NAME);
                     }
-                    accessors.push(Accessor::Key(name));
+                    accesses.push(self.access(start, Accessor::Key(name)));
                 }
             }
         }
-        self.problems.push(NO_BRACE);
-        accessors
+        self.problem(self.at, NO_BRACE);
+        accesses
     }
 
     /// What follows `[`, through its `]`.
-    fn subscript(&mut self) -> Accessor {
+    fn subscript(&mut self, start: usize, first: bool) -> Accessor {
         let accessor = match self.peek() {
             Some(b'"') => {
                 self.accept(b'"');
-                Accessor::Key(self.quoted_key())
+                Accessor::Key(self.quoted_key(start + 1))
             }
             None => Accessor::Key(String::new()),
             Some(_) => {
                 let text = self.take_until(|byte| byte == b']' || ends_name(byte));
-                text.parse().map_or_else(
-                    |_| {
-                        self.problems.push(NOT_A_NUMBER);
+                match text.parse() {
+                    Ok(index) => {
+                        if first {
+                            self.problem(start, STARTS_WITH_NUMBER);
+                        }
+                        Accessor::Index(index)
+                    }
+                    Err(_) => {
+                        self.problem(start + 1, NOT_A_NUMBER);
                         Accessor::Key(text)
-                    },
-                    Accessor::Index,
-                )
+                    }
+                }
             }
         };
         if !self.accept(b']') {
-            self.problems.push(NO_BRACKET);
+            self.problem(start, NO_BRACKET);
         }
         accessor
     }
 
     /// What follows the opening quote, through the closing one. Only `\"` is an escape.
-    fn quoted_key(&mut self) -> String {
+    fn quoted_key(&mut self, start: usize) -> String {
         let mut key = Vec::new();
         let mut closed = false;
-        while let Some((&byte, after)) = self.rest.split_first() {
-            self.rest = after;
+        while let Some(byte) = self.next() {
             match byte {
                 b'"' => {
                     closed = true;
@@ -198,9 +207,9 @@ impl Parser<'_> {
             }
         }
         if !closed {
-            self.problems.push(NO_QUOTE);
+            self.problem(start, NO_QUOTE);
         } else if key.is_empty() {
-            self.problems.push(EMPTY_KEY);
+            self.problem(start, EMPTY_KEY);
         }
         String::from_utf8_lossy(&key).into_owned()
     }
@@ -351,7 +360,12 @@ mod tests {
             let found: Vec<_> = template
                 .parts
                 .iter()
-                .map(|part| (part.text.expose_str().unwrap().to_owned(), part.reference.clone()))
+                .map(|part| {
+                    let reference = part.reference.as_ref().map(|accesses| {
+                        accesses.iter().map(|access| access.accessor.clone()).collect::<Vec<_>>()
+                    });
+                    (part.text.expose_str().unwrap().to_owned(), reference)
+                })
                 .collect();
             let expected: Vec<_> = parts
                 .iter()
@@ -369,8 +383,19 @@ mod tests {
                 })
                 .collect();
             assert_eq!(found, expected, "{input}");
-            assert_eq!(template.problems, *problems, "{input}");
+            let found: Vec<_> = template.problems.iter().map(|problem| problem.summary).collect();
+            assert_eq!(found, *problems, "{input}");
         }
+    }
+
+    #[test]
+    fn knows_which_bytes_are_meant() {
+        let text = "é ${a.b[\"c\"][1]} ${x..y}";
+        let template = parse(text);
+        let accesses = template.parts.iter().filter_map(|part| part.reference.as_ref()).flatten();
+        let slices: Vec<_> = accesses.map(|access| &text[access.bytes.clone()]).collect();
+        assert_eq!(slices, ["a", ".b", "[\"c\"]", "[1]", "x", ".", ".y"]);
+        assert_eq!(&text[template.problems[0].bytes.clone()], ".");
     }
 
     proptest::proptest! {

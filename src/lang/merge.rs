@@ -2,36 +2,34 @@
 
 use std::sync::Arc;
 
-use super::value::{Kind, Properties, Value};
+use super::{
+    budget::{Budget, Exceeded},
+    value::{Kind, Value},
+};
 
 /// Lays `over` upon `base`. A null replaces too: it does not delete.
 ///
-/// `base` is taken by value: when nobody shares it, a union costs no more than what is laid over it, so folding
-/// many imports is linear.
-pub(super) fn merge(base: Value, over: &Value) -> Value {
+/// Costs as much as `over` has properties, however many `base` has.
+pub(super) fn merge(base: &Value, over: &Value, budget: &mut Budget) -> Result<Value, Exceeded> {
+    budget.step()?;
     let (Kind::Object(below), Kind::Object(above)) = (base.kind(), over.kind()) else {
-        return over.clone();
+        return Ok(over.clone().based_on(base.clone()));
     };
-    let mut united = Arc::clone(below);
-    drop(base);
-    let properties = Arc::make_mut(&mut united);
-    for (key, value) in above.iter() {
-        let value = match properties.remove(key) {
-            Some(inherited) => merge(inherited, value),
-            None => value.clone(),
+    // Nothing below: this is what keeps a chain of imports from being copied at every link.
+    if below.is_empty() {
+        return Ok(over.clone());
+    }
+    let mut top = Vec::with_capacity(above.len());
+    for (key, value) in above {
+        let value = match below.get(key) {
+            Some(inherited) => merge(inherited, value, budget)?,
+            None => {
+                budget.step()?;
+                value.clone()
+            }
         };
-        properties.insert(Arc::clone(key), value);
+        top.push((Arc::clone(key), value));
     }
-    Value::new(Kind::Object(united), over.is_secret(), over.range().clone())
-}
-
-/// Adds to the properties of an object literal what it inherits. Its own properties have been laid over the
-/// inherited ones already.
-pub(super) fn inherit(mut own: Properties, base: &Properties) -> Properties {
-    for (key, value) in base {
-        if !own.contains_key(key) {
-            own.insert(Arc::clone(key), value.clone());
-        }
-    }
-    own
+    let united = below.overlaid(top);
+    Ok(over.clone().with_properties(united).based_on(base.clone()))
 }

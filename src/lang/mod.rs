@@ -1,61 +1,120 @@
 //! ESC's environment language: a definition goes in, values and diagnostics come out.
 //!
-//! Pure: no I/O, no clock. Other environments are reached only through [`Load`], which the caller implements.
-//! The way of a document: YAML nodes ▶ `syntax` (what it says) ▶ `program` (its imports) ▶ `evaluate` (its
-//! expressions). Diagnostics quote names and references, never values.
+//! Pure: no I/O, no clock. Other environments are reached only through [`Load`], which the caller implements,
+//! and providers are called by the caller: see [`Evaluation`].
 //!
-//! `fn::secret` yields its text exactly as written, because that is what ESC delivers once a definition is
-//! stored: there the text is encrypted before anything reads it, so neither `$$` nor `${` mean anything in it.
+//! The way of a document: YAML nodes ▶ `reader` (what it says: `syntax`) ▶ `program` (its imports) ▶ `evaluate`
+//! (its expressions). Values are held against a [`schema::Schema`] where a function or a provider asks for one.
+//! Summaries of diagnostics are those of Pulumi's own evaluator, because tools match on them. They quote names
+//! and references, never values.
 
-use crate::secret::Secret;
+use std::sync::Arc;
+
+use crate::{esc, secret::Secret};
 
 mod access;
 mod budget;
 mod builtins;
+mod bytes;
+mod calls;
+mod decimal;
 pub mod diagnostic;
 pub mod envelope;
 mod evaluate;
+mod export;
+mod functions;
+mod imports;
 mod interpolation;
 mod json;
+mod known;
 mod merge;
+pub mod place;
 mod program;
+mod properties;
+mod reader;
+mod references;
+pub mod schema;
 pub mod seal;
+pub mod seam;
 mod syntax;
 mod text;
+mod to_yaml;
+mod validate;
 pub mod value;
 
-pub use program::evaluate;
+pub use program::{ANONYMOUS, Evaluation, Progress};
+pub use reader::Secrets;
+pub use seam::{Load, LoadError};
 
 /// Largest definition that is read, in bytes. Real ones are a few KiB.
-pub const MAX_DOCUMENT: usize = 4 << 20;
+pub const MAX_DOCUMENT: usize = 1 << 20;
 
 /// Imports of one document, and documents of one evaluation. Real environments have a handful.
 const MAX_IMPORTS: usize = 256;
 
-/// Gives the definitions that a document imports.
-pub trait Load {
-    /// The definition behind a name of an `imports` list: `[project/]environment[@version]`.
-    fn load(&self, name: &str) -> Result<Secret, LoadError>;
+/// What an evaluation is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The values are wanted.
+    #[default]
+    Open,
+    /// The definition is to be checked: no provider is called, and what they would answer is unknown.
+    Check {
+        /// Whether encrypted secrets are decrypted; they are unknown otherwise.
+        show_secrets: bool,
+    },
+    /// The rotators of the root environment are to rotate.
+    Rotate {
+        /// Paths of calls below `values`, as [`place::Place::path`] spells them; all calls when empty.
+        paths: Vec<String>,
+    },
 }
 
-/// Why a definition can't be had, in words for the author of the importing document.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(pub String);
+/// How an environment is evaluated.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What for.
+    pub mode: Mode,
+    /// How the text of `fn::secret` in the root environment is meant. That of imports is always as stored.
+    pub secrets: Secrets,
+    /// What `${context…}` holds beside the names of the environments.
+    pub context: Vec<(Arc<str>, esc::value::Value)>,
+}
 
 /// What an evaluation yields. The value is complete only if no diagnostic is an error.
 #[derive(Debug)]
 pub struct Outcome {
     /// The environment: always an object.
     pub value: value::Value,
-    /// Everything that was found wrong, in the order in which it was found.
+    /// Everything that was found wrong: of the root environment first, then of its imports.
     pub diagnostics: Vec<diagnostic::Diagnostic>,
+    /// What `${context…}` was for the root environment.
+    pub context: value::Value,
+    /// What became of the rotators, in a rotation.
+    pub rotations: Vec<seam::Rotation>,
 }
 
 impl Outcome {
     /// Whether the value must not be used.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == diagnostic::Severity::Error)
+    }
+}
+
+/// Opens the stored definition `text` of the environment `name` (`project/environment`), which may call no
+/// provider.
+pub fn evaluate(name: &str, text: &str, loader: &dyn Load) -> Outcome {
+    let mut evaluation = Evaluation::new(name, Secret::from(text), Options::default());
+    loop {
+        match evaluation.run(loader, &seam::NoProviders) {
+            Progress::Done(outcome) => return outcome,
+            // No provider is known, so none can be waited for.
+            Progress::Waiting(calls) => {
+                for call in calls {
+                    evaluation.answer(call.id, Err(format!("unknown provider {}", text::quoted(&call.name))));
+                }
+            }
+        }
     }
 }
 

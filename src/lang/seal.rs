@@ -54,6 +54,11 @@ impl Plaintext {
         Zeroizing::new([&length.to_be_bytes(), source, self.value.expose()].concat())
     }
 
+    /// What the secret is.
+    pub fn into_value(self) -> Secret {
+        self.value
+    }
+
     /// The inverse of [`Plaintext::encode`]; none if the bytes are something else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
@@ -295,7 +300,7 @@ mod tests {
     fn sealed(text: &str) -> Result<String, String> {
         seal(text, &mut |found| {
             Ok(match found {
-                Found::Plain(plain) => Some(envelope::wrap(&plain.encode())),
+                Found::Plain(plain) => Some(envelope::close(&plain.encode())),
                 Found::Sealed(_) => None,
             })
         })
@@ -304,7 +309,7 @@ mod tests {
 
     fn unsealed(text: &str) -> String {
         let secret = unseal(text, &mut |text| {
-            let content = envelope::unwrap(text).map_err(|error| error.to_string())?;
+            let content = envelope::open(text.as_bytes()).map_err(|error| error.to_string())?;
             Plaintext::decode(&content).ok_or_else(|| "not ours".to_owned())
         });
         secret.unwrap().expose_str().unwrap().to_owned()

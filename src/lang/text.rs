@@ -56,3 +56,10 @@ fn within(text: &[u8], limit: usize) -> Result<(), TooLong> {
 pub(super) fn take(mut buffer: Buffer) -> Vec<u8> {
     std::mem::take(&mut *buffer)
 }
+
+/// A name in Go's quotes, for diagnostics.
+pub(super) fn quoted(name: &str) -> String {
+    let mut out = Vec::new();
+    quote(&mut out, name.as_bytes());
+    String::from_utf8_lossy(&out).into_owned()
+}

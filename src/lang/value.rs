@@ -1,29 +1,44 @@
 //! Evaluated values: what a definition means, with the secret mark and the place it came from.
 //!
 //! Values are shared, not copied: a reference to a large object costs a counter. What a value would cost if it
-//! were written out is therefore counted separately ([`Value::weight`]), and the evaluator's budget is charged
-//! with that.
+//! were written out is therefore counted separately ([`Value::weight`]), and no value may weigh more than the
+//! evaluation's limit.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use super::diagnostic::Range;
+use super::{bytes, diagnostic::Range, place::Place, schema::Schema};
 use crate::secret::Secret;
+
+pub use super::properties::Properties;
 
 /// What one value costs beside its text: about what its wrapper takes in memory.
 pub(super) const NODE_WEIGHT: usize = 128;
 
-/// Text that many values may share.
+/// Text that many values may share. A string of the language is bytes, as in Go: decoding base64 may yield what
+/// is no UTF-8.
 pub type Text = Arc<Secret>;
 
-/// The properties of an object.
-pub type Properties = BTreeMap<Arc<str>, Value>;
+/// A text as it leaves the language: bytes that are none become U+FFFD.
+pub fn shown(text: &Text) -> Cow<'_, str> {
+    bytes::to_text(text.expose())
+}
 
-/// One evaluated value.
-#[derive(Debug, Clone)]
-pub struct Value {
+/// One evaluated value. Cheap to copy.
+#[derive(Clone)]
+pub struct Value(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
     kind: Kind,
     secret: bool,
-    range: Range,
+    /// Importers can't override it.
+    sealed: bool,
+    /// Unknown because only a rotation may look at it.
+    rotate_only: bool,
+    /// What is known of an unknown value.
+    schema: Option<Arc<Schema>>,
+    place: Place,
+    base: Option<Value>,
     summary: Summary,
 }
 
@@ -41,81 +56,189 @@ pub enum Kind {
     /// A list.
     Array(Arc<[Value]>),
     /// An object.
-    Object(Arc<Properties>),
-    /// It could not be computed; a diagnostic says why.
+    Object(Properties),
+    /// It could not be computed: because of an error, because a check calls no provider, or because only a
+    /// rotation may look at it.
     Unknown,
 }
 
 /// What is known of a value and all that lies below it.
-#[derive(Debug, Clone, Copy)]
-struct Summary {
-    weight: usize,
-    depth: usize,
-    any_secret: bool,
-    any_unknown: bool,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) weight: usize,
+    /// May be more than there are when something deep was overridden.
+    pub(super) depth: usize,
+    secrets: usize,
+    unknowns: usize,
+    /// Unknown values that are not merely reserved for rotations.
+    observable_unknowns: usize,
+}
+
+impl fmt::Debug for Value {
+    /// Nothing of a secret shows, not even the names in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_secret() { f.write_str("[redacted]") } else { self.kind().fmt(f) }
+    }
+}
+
+impl Summary {
+    pub(super) fn add(&mut self, other: Self) {
+        self.weight = self.weight.saturating_add(other.weight);
+        self.depth = self.depth.max(other.depth);
+        self.secrets = self.secrets.saturating_add(other.secrets);
+        self.unknowns = self.unknowns.saturating_add(other.unknowns);
+        self.observable_unknowns = self.observable_unknowns.saturating_add(other.observable_unknowns);
+    }
+
+    /// Takes off what was added before.
+    pub(super) fn remove(&mut self, other: Self) {
+        self.weight = self.weight.saturating_sub(other.weight);
+        self.secrets = self.secrets.saturating_sub(other.secrets);
+        self.unknowns = self.unknowns.saturating_sub(other.unknowns);
+        self.observable_unknowns = self.observable_unknowns.saturating_sub(other.observable_unknowns);
+    }
 }
 
 impl Value {
-    /// A value that is defined at `range`.
-    pub fn new(kind: Kind, secret: bool, range: Range) -> Self {
-        let mut summary = Summary {
-            weight: NODE_WEIGHT,
-            depth: 1,
-            any_secret: secret,
-            any_unknown: matches!(kind, Kind::Unknown),
-        };
-        match &kind {
-            Kind::Null | Kind::Bool(_) | Kind::Unknown => {}
-            Kind::Number(text) | Kind::String(text) => summary.weight += text.len(),
-            Kind::Array(items) => items.iter().for_each(|item| summary.add(&item.summary)),
-            Kind::Object(properties) => {
-                for (key, value) in properties.iter() {
-                    summary.weight = summary.weight.saturating_add(key.len());
-                    summary.add(&value.summary);
-                }
+    /// A value that is defined at `place`.
+    pub fn new(kind: Kind, secret: bool, place: impl Into<Place>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            secret,
+            sealed: false,
+            rotate_only: false,
+            schema: None,
+            place: place.into(),
+            base: None,
+            summary: Summary::default(),
+        }))
+        .summarised()
+    }
+
+    fn edit(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        change(&mut inner);
+        Self(Arc::new(inner)).summarised()
+    }
+
+    fn summarised(mut self) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        let mut summary = match &inner.kind {
+            Kind::Null | Kind::Bool(_) | Kind::Unknown => Summary::default(),
+            Kind::Number(text) | Kind::String(text) => Summary { weight: text.len(), ..Summary::default() },
+            Kind::Array(items) => {
+                let mut summary = Summary::default();
+                items.iter().for_each(|item| summary.add(item.summary()));
+                summary
             }
-        }
-        Self { kind, secret, range, summary }
+            Kind::Object(properties) => properties.summary(),
+        };
+        let unknown = usize::from(matches!(inner.kind, Kind::Unknown));
+        summary.add(Summary {
+            weight: NODE_WEIGHT,
+            depth: 0,
+            secrets: usize::from(inner.secret),
+            unknowns: unknown,
+            observable_unknowns: if inner.rotate_only { 0 } else { unknown },
+        });
+        summary.depth = summary.depth.saturating_add(1);
+        inner.summary = summary;
+        self
     }
 
     /// A string.
-    pub fn string(text: impl Into<Secret>, secret: bool, range: Range) -> Self {
-        Self::new(Kind::String(Arc::new(text.into())), secret, range)
+    pub fn string(text: impl Into<Secret>, secret: bool, place: impl Into<Place>) -> Self {
+        Self::new(Kind::String(Arc::new(text.into())), secret, place)
     }
 
     /// An object.
-    pub fn object(properties: Properties, range: Range) -> Self {
-        Self::new(Kind::Object(Arc::new(properties)), false, range)
+    pub fn object(properties: Properties, place: impl Into<Place>) -> Self {
+        Self::new(Kind::Object(properties), false, place)
     }
 
     /// A list.
-    pub fn array(items: Vec<Self>, secret: bool, range: Range) -> Self {
-        Self::new(Kind::Array(items.into()), secret, range)
+    pub fn array(items: Vec<Self>, secret: bool, place: impl Into<Place>) -> Self {
+        Self::new(Kind::Array(items.into()), secret, place)
     }
 
-    /// A value that could not be computed.
-    pub fn unknown(range: Range) -> Self {
-        Self::new(Kind::Unknown, false, range)
+    /// What could not be computed.
+    pub fn unknown(place: impl Into<Place>) -> Self {
+        Self::new(Kind::Unknown, false, place)
+    }
+
+    /// What could not be computed, but is known to fit a schema.
+    pub(super) fn unknown_of(schema: Option<Arc<Schema>>, secret: bool, place: impl Into<Place>) -> Self {
+        Self::new(Kind::Unknown, secret, place).edit(|inner| inner.schema = schema)
+    }
+
+    /// What only a rotation may look at.
+    pub(super) fn reserved(place: impl Into<Place>) -> Self {
+        Self::unknown(place).edit(|inner| inner.rotate_only = true)
+    }
+
+    /// The same value, defined elsewhere.
+    pub(super) fn moved_to(self, place: Place) -> Self {
+        self.edit(|inner| inner.place = place)
+    }
+
+    /// The same value, secret as a whole.
+    pub(super) fn hidden(self) -> Self {
+        if self.0.secret { self } else { self.edit(|inner| inner.secret = true) }
+    }
+
+    /// The same value, which importers can or can't override.
+    pub(super) fn sealed(self, sealed: bool) -> Self {
+        self.edit(|inner| inner.sealed = sealed)
+    }
+
+    /// The same value, which has been laid over another.
+    pub(super) fn based_on(self, base: Self) -> Self {
+        self.edit(|inner| inner.base = Some(base))
+    }
+
+    /// The same object with other properties.
+    pub(super) fn with_properties(self, properties: Properties) -> Self {
+        self.edit(|inner| inner.kind = Kind::Object(properties))
     }
 
     /// What it is.
     pub fn kind(&self) -> &Kind {
-        &self.kind
+        &self.0.kind
     }
 
-    /// Whether it is marked secret itself.
+    /// Whether it is itself marked secret.
     pub fn is_secret(&self) -> bool {
-        self.secret
+        self.0.secret
+    }
+
+    /// Whether importers can't override it.
+    pub fn is_final(&self) -> bool {
+        self.0.sealed
     }
 
     /// Where it is defined.
     pub fn range(&self) -> &Range {
-        &self.range
+        self.0.place.range()
+    }
+
+    /// Where it is defined, with its path.
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// What it was laid over: the value that an import has in its stead. It may hold overridden secrets.
+    pub fn base(&self) -> Option<&Self> {
+        self.0.base.as_ref()
+    }
+
+    /// What is known of an unknown value; nothing if it could be anything.
+    pub fn unknown_schema(&self) -> Option<&Arc<Schema>> {
+        self.0.schema.as_ref()
     }
 
     /// The properties, if it is an object.
     pub fn as_object(&self) -> Option<&Properties> {
-        match &self.kind {
+        match self.kind() {
             Kind::Object(properties) => Some(properties),
             _ => None,
         }
@@ -123,32 +246,41 @@ impl Value {
 
     /// Whether it could not be computed itself.
     pub fn is_unknown(&self) -> bool {
-        matches!(self.kind, Kind::Unknown)
+        matches!(self.kind(), Kind::Unknown)
     }
 
     /// What it would cost if nothing in it were shared.
     pub fn weight(&self) -> usize {
-        self.summary.weight
+        self.0.summary.weight
     }
 
     /// Levels of nesting; 1 for a scalar.
     pub fn depth(&self) -> usize {
-        self.summary.depth
+        self.0.summary.depth
     }
 
     /// Whether it or anything below it is secret.
     pub fn any_secret(&self) -> bool {
-        self.summary.any_secret
+        self.0.summary.secrets > 0
     }
 
     /// Whether it or anything below it could not be computed.
     pub fn any_unknown(&self) -> bool {
-        self.summary.any_unknown
+        self.0.summary.unknowns > 0
+    }
+
+    /// The same, but for what only a rotation may look at.
+    pub(super) fn any_observable_unknown(&self) -> bool {
+        self.0.summary.observable_unknowns > 0
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        self.0.summary
     }
 
     /// What diagnostics call its kind.
     pub fn type_name(&self) -> &'static str {
-        match &self.kind {
+        match self.kind() {
             Kind::Null => "null",
             Kind::Bool(_) => "boolean",
             Kind::Number(_) => "number",
@@ -157,14 +289,5 @@ impl Value {
             Kind::Object(_) => "object",
             Kind::Unknown => "unknown",
         }
-    }
-}
-
-impl Summary {
-    fn add(&mut self, below: &Self) {
-        self.weight = self.weight.saturating_add(below.weight);
-        self.depth = self.depth.max(below.depth.saturating_add(1));
-        self.any_secret |= below.any_secret;
-        self.any_unknown |= below.any_unknown;
     }
 }

@@ -115,7 +115,7 @@ fn rewrite_object(
     };
     let (patch, warnings) = match inject::inject(pod, &context) {
         Outcome::Skipped { warnings } => (Patch(Vec::new()), warnings),
-        Outcome::Injected { patch, warnings } => (below(path, patch), warnings),
+        Outcome::Injected { patch, warnings } => (below(path, patch.into()), warnings),
         Outcome::Refused(problems) => {
             return Some(Rewritten {
                 name: workload::name(object),

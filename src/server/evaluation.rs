@@ -1,28 +1,23 @@
-//! From what the store has to what an environment means: opens the secrets, finds the imports, evaluates.
-//!
-//! Everything here blocks: routes call it through [`super::App::evaluating`].
+//! From what the store has to what an environment means: finds the imports, opens the secrets, evaluates.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{
     App,
     access::Principal,
+    error::ApiError,
     names::{EnvironmentName, ImportName, Version},
     policy::Right,
     store::{Definition, EnvironmentId, Page, StoreError},
 };
 use crate::{
-    lang::{
-        self, Load, LoadError, Outcome,
-        diagnostic::{Diagnostic, Range, Severity},
-        seal::SealError,
-        value::{Properties, Value},
-    },
+    lang::{ANONYMOUS, Evaluation, Load, LoadError, Mode, Options, Outcome, Secrets, seal::SealError},
     secret::Secret,
 };
-
-/// What ESC's own evaluator calls a document without a name.
-pub(super) const ANONYMOUS: &str = "<yaml>";
 
 /// Names that are looked at at once to find whose an id is.
 const LIST: usize = 256;
@@ -31,43 +26,92 @@ const LIST: usize = 256;
 /// was whole when it was named, so real ways are short.
 const MAX_REPLACEMENTS: usize = 16;
 
-impl App {
-    /// Evaluates a stored environment for somebody.
-    pub(super) fn evaluate(
-        &self,
+/// Whose ciphertexts a definition may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Only its own.
+    Own(EnvironmentId),
+    /// Its own, and those of every environment that whoever asks may open.
+    OwnAndOpenable(EnvironmentId),
+    /// Those of every environment that whoever asks may open.
+    Openable,
+}
+
+/// A definition that is to be evaluated for somebody.
+#[derive(Debug)]
+pub(super) struct Question {
+    principal: Principal,
+    organization: String,
+    label: String,
+    text: Secret,
+    whose: Whose,
+    options: Options,
+}
+
+impl Question {
+    /// About a definition that is kept.
+    pub(super) fn stored(
         principal: &Principal,
         name: &EnvironmentName,
         definition: &Definition,
-    ) -> Outcome {
-        let id = definition.environment.id;
-        self.evaluate_text(principal, name.organization(), &name.local(), &definition.text, &mut |found| {
-            found == id
-        })
+        mode: Mode,
+    ) -> Self {
+        let whose = Whose::Own(definition.environment.id);
+        Self::proposed(principal, name, definition.text.clone(), whose, mode)
     }
 
-    /// Evaluates a text as an environment of an organization. `may_open` says whose ciphertexts it may have.
-    pub(super) fn evaluate_text(
-        &self,
+    /// About a text that is to be kept.
+    pub(super) fn proposed(
         principal: &Principal,
-        organization: &str,
-        label: &str,
-        text: &Secret,
-        may_open: &mut dyn FnMut(EnvironmentId) -> bool,
-    ) -> Outcome {
-        let label_shared = Arc::from(label);
-        let Some(text) = text.expose_str() else {
-            let start = Range::start_of(&label_shared);
-            return failed(start, "the definition is no UTF-8 text".to_owned());
-        };
-        match self.opened(text, may_open) {
-            Ok(text) => {
-                let imports = Imports { app: self, principal, organization };
-                lang::evaluate(label, text.expose_str().unwrap_or_default(), &imports)
-            }
-            Err(SealError { summary, begin, end }) => {
-                failed(Range { environment: label_shared, begin, end }, summary)
-            }
+        name: &EnvironmentName,
+        text: Secret,
+        whose: Whose,
+        mode: Mode,
+    ) -> Self {
+        Self {
+            principal: principal.clone(),
+            organization: name.organization().to_owned(),
+            label: name.local(),
+            text,
+            whose,
+            options: Options { mode, ..Options::default() },
         }
+    }
+
+    /// About a text that is not kept.
+    pub(super) fn anonymous(principal: &Principal, organization: &str, text: Secret, mode: Mode) -> Self {
+        Self {
+            principal: principal.clone(),
+            organization: organization.to_owned(),
+            label: ANONYMOUS.to_owned(),
+            text,
+            whose: Whose::Openable,
+            options: Options { mode, secrets: Secrets::Literal, ..Options::default() },
+        }
+    }
+}
+
+impl App {
+    /// Evaluates a definition. Also says how long the values are good for, if that is limited.
+    pub(super) async fn evaluate(
+        self: &Arc<Self>,
+        question: Question,
+    ) -> Result<(Outcome, Option<Duration>), ApiError> {
+        let Question { principal, organization, label, text, whose, options } = question;
+        if text.expose_str().is_none() {
+            return Err(ApiError::bad_request(format!("the definition of `{label}` is no UTF-8 text")));
+        }
+        let evaluation = Evaluation::new(&label, text, options);
+        let world = World {
+            app: Arc::clone(self),
+            principal,
+            organization,
+            owners: Mutex::new(HashMap::from([(label, whose)])),
+        };
+        self.providers.evaluate(evaluation, world, &self.evaluations).await.map_err(|error| {
+            tracing::error!(%error, "can't evaluate");
+            ApiError::internal()
+        })
     }
 
     /// A definition with its secrets in the clear.
@@ -77,7 +121,7 @@ impl App {
         may_open: &mut dyn FnMut(EnvironmentId) -> bool,
     ) -> Result<Secret, SealError> {
         // What has no ciphertext is for the language to judge, in its own words.
-        if text.contains("ciphertext") && text.len() <= lang::MAX_DOCUMENT {
+        if text.contains("ciphertext") && text.len() <= crate::lang::MAX_DOCUMENT {
             self.vault.open(text, may_open)
         } else {
             Ok(Secret::from(text))
@@ -111,38 +155,25 @@ impl App {
     }
 }
 
-fn failed(range: Range, summary: String) -> Outcome {
-    Outcome {
-        value: Value::object(Properties::new(), range.clone()),
-        diagnostics: vec![Diagnostic { severity: Severity::Error, summary, range }],
-    }
+/// What an evaluation can reach, as far as whoever asks may open it.
+struct World {
+    app: Arc<App>,
+    principal: Principal,
+    organization: String,
+    /// Whose ciphertexts each definition may hold, by the name that it was loaded under.
+    owners: Mutex<HashMap<String, Whose>>,
 }
 
-/// What an environment imports, as far as whoever asks may open it.
-struct Imports<'a> {
-    app: &'a App,
-    principal: &'a Principal,
-    organization: &'a str,
-}
-
-impl Load for Imports<'_> {
-    fn load(&self, name: &str) -> Result<Secret, LoadError> {
-        let ImportName { environment, mut version } = ImportName::parse(self.organization, name)
+impl World {
+    fn find(&self, name: &str) -> Result<Definition, LoadError> {
+        let ImportName { environment, mut version } = ImportName::parse(&self.organization, name)
             .ok_or_else(|| LoadError(format!("`{name}` is no environment name")))?;
-        if !self.app.policy.allows(self.principal, &environment, Right::Open) {
+        if !self.app.policy.allows(&self.principal, &environment, Right::Open) {
             return Err(LoadError(StoreError::NoEnvironment(environment).to_string()));
         }
         for _ in 0..MAX_REPLACEMENTS {
             match self.app.store.definition(&environment, &version) {
-                Ok(definition) => {
-                    let id = definition.environment.id;
-                    let Some(text) = definition.text.expose_str() else {
-                        return Err(LoadError(format!("the definition of `{environment}` is no UTF-8 text")));
-                    };
-                    return self.app.opened(text, &mut |found| found == id).map_err(|error| {
-                        LoadError(format!("line {} of `{environment}`: {}", error.begin.line, error.summary))
-                    });
-                }
+                Ok(definition) => return Ok(definition),
                 // Who pinned a revision that was withdrawn gets the one that replaces it.
                 Err(StoreError::Retracted { replacement: Some(number), .. }) => {
                     version = Version::Revision(number);
@@ -156,5 +187,34 @@ impl Load for Imports<'_> {
             }
         }
         Err(LoadError(format!("too many revisions of `{environment}` in a row were retracted")))
+    }
+}
+
+impl Load for World {
+    fn load(&self, name: &str) -> Result<Secret, LoadError> {
+        let Definition { environment, text, .. } = self.find(name)?;
+        if text.expose_str().is_none() {
+            return Err(LoadError(format!("the definition of `{name}` is no UTF-8 text")));
+        }
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        // An environment that imports itself stays what it was.
+        owners.entry(name.to_owned()).or_insert(Whose::Own(environment.id));
+        Ok(text)
+    }
+
+    fn decrypt(&self, environment: &str, ciphertext: &[u8]) -> Result<Secret, LoadError> {
+        let whose = {
+            let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+            owners.get(environment).copied()
+        };
+        let mut may_open = |id| match whose {
+            Some(Whose::Own(own)) => id == own,
+            Some(Whose::OwnAndOpenable(own)) => {
+                id == own || self.app.may_open(&self.principal, &self.organization, id)
+            }
+            Some(Whose::Openable) => self.app.may_open(&self.principal, &self.organization, id),
+            None => false,
+        };
+        self.app.vault.reveal(ciphertext, &mut may_open).map_err(LoadError)
     }
 }

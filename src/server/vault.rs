@@ -147,7 +147,7 @@ impl Vault {
         seal::seal(text, &mut |found| match found {
             Found::Plain(plain) => self
                 .encrypt(id, &plain.encode())
-                .map(|content| Some(envelope::wrap(&content)))
+                .map(|content| Some(envelope::close(&content)))
                 .map_err(random),
             Found::Sealed(text) => {
                 let (from, plain) = self.unwrap(&text, may_open)?;
@@ -155,7 +155,7 @@ impl Vault {
                     return Ok(None);
                 }
                 let content = self.encrypt(id, &plain.encode()).map_err(random)?;
-                Ok(Some(envelope::wrap(&content)))
+                Ok(Some(envelope::close(&content)))
             }
         })
     }
@@ -174,10 +174,28 @@ impl Vault {
         text: &str,
         may_open: &mut dyn FnMut(EnvironmentId) -> bool,
     ) -> Result<(EnvironmentId, Plaintext), String> {
-        let content = envelope::unwrap(text).map_err(|error| error.to_string())?;
+        let content =
+            envelope::open(text.as_bytes()).map_err(|error| format!("invalid ciphertext: {error}"))?;
+        self.opened(&content, may_open)
+    }
+
+    /// What an envelope of a definition hides, if it belongs to an environment that `may_open` names.
+    pub(super) fn reveal(
+        &self,
+        content: &[u8],
+        may_open: &mut dyn FnMut(EnvironmentId) -> bool,
+    ) -> Result<Secret, String> {
+        self.opened(content, may_open).map(|(_, plain)| plain.into_value())
+    }
+
+    fn opened(
+        &self,
+        content: &[u8],
+        may_open: &mut dyn FnMut(EnvironmentId) -> bool,
+    ) -> Result<(EnvironmentId, Plaintext), String> {
         let foreign = || "invalid ciphertext: it does not belong to this environment".to_owned();
         // What can't be opened and what may not be look the same.
-        let (id, plain) = self.decrypt(&content).ok_or_else(foreign)?;
+        let (id, plain) = self.decrypt(content).ok_or_else(foreign)?;
         if !may_open(id) {
             return Err(foreign());
         }

@@ -11,7 +11,7 @@ use serde::{
 use crate::{
     lang::{
         diagnostic::{Diagnostic, Range, Severity},
-        value::{Kind, Value},
+        value::{self, Kind, Value},
     },
     yaml::Mark,
 };
@@ -98,7 +98,7 @@ impl Serialize for Payload<'_> {
         match self.0.kind() {
             Kind::Null | Kind::Unknown => serializer.serialize_unit(),
             Kind::Bool(flag) => serializer.serialize_bool(*flag),
-            Kind::String(text) => serializer.serialize_str(text.expose_str().unwrap_or_default()),
+            Kind::String(text) => serializer.serialize_str(&value::shown(text)),
             Kind::Number(text) => {
                 // Keeps the digits: the number is never computed with.
                 let number: serde_json::Number = text
@@ -162,15 +162,18 @@ impl Serialize for MarkWire {
 
 impl Serialize for DiagnosticWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Diagnostic { severity, summary, range } = self.0;
+        let Diagnostic { severity, summary, range, path } = self.0;
         let severity = match severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let mut map = serializer.serialize_map(Some(3))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("range", &RangeWire(range))?;
         map.serialize_entry("summary", summary)?;
         map.serialize_entry("severity", severity)?;
+        if !path.is_empty() {
+            map.serialize_entry("path", path)?;
+        }
         map.end()
     }
 }

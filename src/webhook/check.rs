@@ -9,13 +9,13 @@ use super::{
     handler::{Rules, pointer, refusal},
     metrics,
     namespaces::Known,
-    record::{Record, is_controller, named},
+    record::{Record, named},
     response::Response,
     review::WorkloadChange,
 };
 use crate::{
     codes::{Code, admission},
-    inject::{self, Context, Outcome, Problem},
+    inject::{self, Context, Outcome, Problem, document::Document},
     manifest::workload::{self, Made},
 };
 
@@ -34,7 +34,9 @@ pub enum WorkloadChecks {
 /// Answers for one workload.
 pub(super) fn check<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<'a>, Record) {
     let (response, record) = judge(uid, change, rules);
-    let record = record.about(&change.namespace, named(change.kind, &change.object), change.dry_run);
+    let name = |key| metadata(&change.object, key).and_then(Value::as_str);
+    let owner = named(change.kind, name("name"), name("generateName"));
+    let record = record.about(&change.namespace, owner, change.dry_run);
     (response, record)
 }
 
@@ -58,7 +60,7 @@ fn judge<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<
         api_server: rules.api_server.release(),
         policy: &rules.policy,
     };
-    if matches!(known, Known::NotYet) && inject::concerns(&pod, &context) {
+    if matches!(known, Known::NotYet) && inject::concerns(&Document::from(pod.clone()), &context) {
         let code = admission::NAMESPACE_UNKNOWN;
         let warning = format!(
             "[{code}] not checked: the webhook does not know namespace `{}` yet; pods are checked when they are created",
@@ -88,7 +90,7 @@ fn judge<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<
 /// Whether the change brings pods that somebody is about to see refused: no object that only goes away, none that
 /// another object's controller makes (whose template was checked), none whose template stays as it is.
 fn concerns(change: &WorkloadChange) -> bool {
-    let metadata = |key: &str| change.object.get("metadata").and_then(|metadata| metadata.get(key));
+    let metadata = |key| metadata(&change.object, key);
     if metadata("deletionTimestamp").is_some_and(|stamp| !stamp.is_null()) {
         return false;
     }
@@ -100,6 +102,14 @@ fn concerns(change: &WorkloadChange) -> bool {
     }
     let template = |object| workload::template(change.kind, object);
     template(&change.before).is_none_or(|before| Some(before) != template(&change.object))
+}
+
+fn metadata<'o>(object: &'o Value, key: &str) -> Option<&'o Value> {
+    object.get("metadata")?.get(key)
+}
+
+fn is_controller(owner: &Value) -> bool {
+    owner.get("controller").and_then(Value::as_bool) == Some(true)
 }
 
 fn refused<'a>(

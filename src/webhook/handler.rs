@@ -1,9 +1,5 @@
 //! One admission, from the body's bytes to the answer's: no sockets, no clock, no logging.
 
-use http::StatusCode;
-use json_patch::Patch;
-use serde_json::Value;
-
 use super::{
     check::{self, WorkloadChecks},
     metrics,
@@ -15,9 +11,9 @@ use super::{
 };
 use crate::{
     codes::{Code, admission},
-    inject::{self, Context, Policy, Problem, problem::one_line},
+    inject::{self, Context, Policy, Problem, document::Document, patch::Patch, problem::one_line},
 };
-
+use http::StatusCode;
 /// Where the question came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
@@ -56,10 +52,10 @@ pub struct Rules {
 /// Answers one request.
 pub fn answer(body: &[u8], endpoint: Endpoint, rules: &Rules) -> Answer {
     match endpoint {
-        Endpoint::Asked => answer_with(Review::<PodCreation>::parse(body), other, |uid, creation| {
+        Endpoint::Asked => answer_with(Review::<PodCreation<'_>>::parse(body), other, |uid, creation| {
             create(uid, creation, false, rules)
         }),
-        Endpoint::All => answer_with(Review::<PodCreation>::parse(body), other, |uid, creation| {
+        Endpoint::All => answer_with(Review::<PodCreation<'_>>::parse(body), other, |uid, creation| {
             create(uid, creation, true, rules)
         }),
         Endpoint::Workloads => {
@@ -124,7 +120,12 @@ fn unchecked(uid: &str) -> (Response<'_>, Record) {
     (Response::allow(uid, Vec::new()), Record::new(metrics::Outcome::Skipped))
 }
 
-fn create<'a>(uid: &'a str, creation: PodCreation, everyone: bool, rules: &Rules) -> (Response<'a>, Record) {
+fn create<'a>(
+    uid: &'a str,
+    creation: PodCreation<'_>,
+    everyone: bool,
+    rules: &Rules,
+) -> (Response<'a>, Record) {
     let PodCreation { namespace, dry_run, pod } = creation;
     let known = rules.namespaces.get(&namespace);
     let context = Context {
@@ -141,7 +142,7 @@ fn create<'a>(uid: &'a str, creation: PodCreation, everyone: bool, rules: &Rules
     let (response, record) = if matches!(known, Known::NotYet) && inject::concerns(&pod, &context) {
         undecided(uid, &namespace)
     } else {
-        respond(uid, inject::inject(&pod, &context), pod)
+        respond(uid, inject::decide(&pod, &context), &pod)
     };
     (response, record.about(&namespace, owner, dry_run))
 }
@@ -158,18 +159,18 @@ fn undecided<'a>(uid: &'a str, namespace: &str) -> (Response<'a>, Record) {
     (Response::deny(uid, Denial::Unavailable, message), record)
 }
 
-/// Turns what becomes of a pod into the answer. Takes the pod, since trying the patch changes it.
-fn respond(uid: &str, outcome: inject::Outcome, mut pod: Value) -> (Response<'_>, Record) {
+/// Turns what becomes of a pod into the answer.
+fn respond<'a>(uid: &'a str, outcome: inject::Outcome, pod: &Document<'_>) -> (Response<'a>, Record) {
     match outcome {
         inject::Outcome::Skipped { warnings } => {
             (Response::allow(uid, warnings), Record::new(metrics::Outcome::Skipped))
         }
         inject::Outcome::Injected { patch, warnings } => {
             let record = Record::new(metrics::Outcome::Injected);
-            if patch.is_empty() {
+            if patch.0.is_empty() {
                 return (Response::allow(uid, warnings), record);
             }
-            match try_patch(&patch, &mut pod) {
+            match try_patch(&patch, pod) {
                 Ok(patch) => (Response::allow_patched(uid, patch, warnings), record),
                 Err(error) => {
                     let code = admission::PATCH_DOES_NOT_APPLY;
@@ -187,13 +188,11 @@ fn respond(uid: &str, outcome: inject::Outcome, mut pod: Value) -> (Response<'_>
     }
 }
 
-/// Applies the patch as the API server will, and gives its JSON. The API server answers a patch that does not apply
-/// with a failure that no `failurePolicy` softens and that doesn't say whose it is.
-fn try_patch(patch: &Patch, pod: &mut Value) -> Result<Vec<u8>, String> {
-    // What is left of the pod after a failure doesn't matter.
-    json_patch::patch_unsafe(pod, patch).map_err(|error| {
+/// The patch's JSON, once it has been seen to apply.
+fn try_patch(patch: &Patch, pod: &Document<'_>) -> Result<Vec<u8>, String> {
+    inject::rehearse(pod, patch).map_err(|error| {
         // By number and place: the error's own text is not ours to vouch for.
-        format!("operation {} at {}", error.operation, one_line(error.path.as_str()))
+        one_line(&error.to_string())
     })?;
     serde_json::to_vec(patch).map_err(|_| "it is no JSON".to_owned())
 }
@@ -219,23 +218,24 @@ pub(super) fn pointer(code: Code) -> String {
 
 #[cfg(test)]
 mod tests {
-    use json_patch::{AddOperation, PatchOperation, jsonptr::PointerBuf};
-    use serde_json::json;
+    use json_patch::jsonptr::PointerBuf;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::codes::admission::{MALFORMED, TOO_LARGE};
+    use crate::inject::{json::Json, patch::Operation};
 
     fn outcome(outcome: inject::Outcome) -> (Value, Record) {
         let pod = json!({"metadata": {"generateName": "shop-5d-"}, "spec": {"containers": []}});
-        let (response, record) = respond("u-1", outcome, pod);
+        let (response, record) = respond("u-1", outcome, &Document::from(pod));
         let body: Value = serde_json::from_slice(&response.into_body().unwrap()).unwrap();
         assert_eq!(body["response"]["uid"], "u-1");
         (body["response"].clone(), record)
     }
 
-    fn add(path: &str, value: Value) -> Patch {
+    fn add(path: &str, value: Json<'static>) -> Patch {
         let path = PointerBuf::parse(path).unwrap();
-        Patch(vec![PatchOperation::Add(AddOperation { path, value })])
+        Patch(vec![Operation::Add { path, value }])
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn injected_pods_get_their_patch() {
-        let patch = add("/metadata/labels", json!({"a": "b"}));
+        let patch = add("/metadata/labels", Json::object([("a", "b".into())]));
         let (response, record) = outcome(inject::Outcome::Injected { patch, warnings: Vec::new() });
         let sent = base64::Engine::decode(
             &base64::engine::general_purpose::STANDARD,
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_patch_that_does_not_apply_is_denied_as_our_defect() {
-        let patch = add("/spec/initContainers/0", json!({"env": "planted"}));
+        let patch = add("/spec/initContainers/0", Json::object([("env", "planted".into())]));
         let (response, record) = outcome(inject::Outcome::Injected { patch, warnings: Vec::new() });
         assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(500)));
         let message = response["status"]["message"].as_str().unwrap();

@@ -1,76 +1,66 @@
-//! Reads a review without what no decision needs: `metadata.managedFields`, which is half of many pods, the old
-//! object, the user. To build and drop those trees would cost more than the whole admission.
+//! Reads a review of a pod's creation as API servers write it: borrowed from the body, and without what no decision
+//! needs, such as the old object, the user, and half of the pod (see [`Document`]).
 //!
-//! It knows reviews as the API server writes them. Whatever else comes is read again by [`super::review`], whole and
-//! leniently, so nothing is refused here.
+//! Whatever else comes is read again by [`super::review`], whole and leniently, so nothing is refused here.
 
-use std::fmt;
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize,
-    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
-/// The review, with the request as a map of what matters.
+use super::review::{API_VERSION, KIND, MAX_UID, PodCreation, Review};
+use crate::inject::document::Document;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Lean {
+struct Envelope<'a> {
+    #[serde(borrow)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    request: Request<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    uid: String,
+    #[serde(borrow)]
+    resource: GroupVersionResource<'a>,
+    #[serde(borrow, default)]
+    sub_resource: Cow<'a, str>,
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+    namespace: String,
     #[serde(default)]
-    pub(super) api_version: Value,
-    #[serde(default)]
-    pub(super) kind: Value,
-    #[serde(deserialize_with = "request")]
-    pub(super) request: Map<String, Value>,
+    dry_run: bool,
+    #[serde(borrow)]
+    object: Document<'a>,
 }
 
-/// A JSON object of which some members are left out, and one is read by rules of its own.
-struct Object {
-    skip: fn(&str) -> bool,
-    inner: Option<(&'static str, &'static Object)>,
+#[derive(Deserialize)]
+struct GroupVersionResource<'a> {
+    #[serde(borrow)]
+    group: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+    #[serde(borrow)]
+    resource: Cow<'a, str>,
 }
 
-const REQUEST: Object = Object {
-    skip: |key| {
-        !matches!(key, "uid" | "resource" | "subResource" | "operation" | "namespace" | "dryRun" | "object")
-    },
-    inner: Some(("object", &POD)),
-};
-const POD: Object = Object { skip: |_| false, inner: Some(("metadata", &METADATA)) };
-const METADATA: Object = Object { skip: |key| key == "managedFields", inner: None };
-
-fn request<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
-    (&REQUEST).deserialize(deserializer)
-}
-
-impl<'de> DeserializeSeed<'de> for &Object {
-    type Value = Map<String, Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &Object {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = members.next_key::<String>()? {
-            if (self.skip)(&key) {
-                members.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let value = match self.inner {
-                Some((name, inner)) if name == key => Value::Object(members.next_value_seed(inner)?),
-                _ => members.next_value()?,
-            };
-            map.insert(key, value);
-        }
-        Ok(map)
-    }
+/// The review, if there is nothing whatever to say against it.
+pub(super) fn pod_creation(body: &[u8]) -> Option<Review<PodCreation<'_>>> {
+    // Seen to be UTF-8 once, and not text by text.
+    let text = std::str::from_utf8(body).ok()?;
+    let Envelope { api_version, kind, request } = serde_json::from_str(text).ok()?;
+    let Request { uid, resource, sub_resource, operation, namespace, dry_run, object } = request;
+    let GroupVersionResource { group, version, resource } = resource;
+    let is_creation = api_version == API_VERSION
+        && kind == KIND
+        && (group.as_ref(), version.as_ref(), resource.as_ref()) == ("", "v1", "pods")
+        && sub_resource.is_empty()
+        && operation == "CREATE";
+    let is_whole = !uid.is_empty() && uid.len() <= MAX_UID && !namespace.is_empty() && object.is_object();
+    let question = Ok(Some(PodCreation { namespace, dry_run, pod: object }));
+    (is_creation && is_whole).then_some(Review { uid, question })
 }

@@ -1,10 +1,11 @@
 //! What is told of an admission, in the log and the metrics. Never annotations, variables, a patch, or any other text
 //! of the pod than the name of who made it.
 
-use serde_json::Value;
-
 use super::metrics::Outcome;
-use crate::codes::{Code, admission};
+use crate::{
+    codes::{Code, admission},
+    inject::{document::Document, json::Json},
+};
 
 /// What is told of an admission.
 #[derive(Debug)]
@@ -53,26 +54,23 @@ impl Record {
     }
 }
 
-/// Who makes a pod: its controller, or itself.
-pub fn owner_of(pod: &Value) -> String {
-    let references = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
-    let text = |object: &Value, key: &str| object.get(key).and_then(Value::as_str).map(clean);
+/// Who makes a pod: its controller, of which it has at most one, or itself.
+pub fn owner_of(pod: &Document<'_>) -> String {
+    let references = pod.metadata("ownerReferences").and_then(Json::as_list).unwrap_or_default();
+    let text = |object: &Json<'_>, key: &str| object.get(key).and_then(Json::as_str).map(clean);
+    let name = |key| pod.metadata(key).and_then(Json::as_str);
     references
-        .filter(|reference| is_controller(reference))
+        .iter()
+        .filter(|reference| reference.get("controller").and_then(Json::as_bool) == Some(true))
         .find_map(|reference| Some(format!("{}/{}", text(reference, "kind")?, text(reference, "name")?)))
-        .unwrap_or_else(|| named("Pod", pod))
-}
-
-/// Whether an owner reference is the controller's, of which an object has at most one.
-pub fn is_controller(reference: &Value) -> bool {
-    reference.get("controller").and_then(Value::as_bool) == Some(true)
+        .unwrap_or_else(|| named("Pod", name("name"), name("generateName")))
 }
 
 /// `Deployment/shop`, or what the name will begin with.
-pub fn named(kind: &str, object: &Value) -> String {
-    let field = |path| object.pointer(path).and_then(Value::as_str).filter(|name| !name.is_empty());
-    let name = field("/metadata/name").or_else(|| field("/metadata/generateName"));
-    format!("{kind}/{}", name.map_or_else(|| "(unnamed)".to_owned(), clean))
+pub fn named(kind: &str, name: Option<&str>, prefix: Option<&str>) -> String {
+    let given = |name: Option<&str>| name.filter(|name| !name.is_empty()).map(clean);
+    let name = given(name).or_else(|| given(prefix));
+    format!("{kind}/{}", name.unwrap_or_else(|| "(unnamed)".to_owned()))
 }
 
 /// At most as long as a name in Kubernetes, and of its characters: whoever posts here must not fill the log, nor write
@@ -87,14 +85,16 @@ fn clean(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[test]
     fn pods_are_told_by_who_makes_them() {
         let owner = |references: Value| {
-            owner_of(&json!({"metadata": {"generateName": "shop-5d4f-", "ownerReferences": references}}))
+            owner_of(&Document::from(
+                json!({"metadata": {"generateName": "shop-5d4f-", "ownerReferences": references}}),
+            ))
         };
         let reference = |kind: Value, controller: Value| json!({"kind": kind, "name": "shop-5d4f", "controller": controller});
         let (set, other) = (json!("ReplicaSet"), json!("Backup"));
@@ -115,10 +115,13 @@ mod tests {
 
     #[test]
     fn names_in_the_log_are_bounded_and_plain() {
-        assert_eq!(named("Pod", &json!({"metadata": {"name": "", "generateName": "shop-"}})), "Pod/shop-");
-        assert_eq!(named("Pod", &json!({"metadata": {"name": "x".repeat(1000)}})).len(), "Pod/".len() + 253);
-        assert_eq!(named("Job", &json!({"metadata": 7})), "Job/(unnamed)");
+        assert_eq!(named("Pod", Some(""), Some("shop-")), "Pod/shop-");
+        assert_eq!(named("Pod", Some(&"x".repeat(1000)), None).len(), "Pod/".len() + 253);
+        assert_eq!(named("Job", None, None), "Job/(unnamed)");
         let odd = json!({"kind": "\u{1b}[31mA b", "name": "a\n\"ü", "controller": true});
-        assert_eq!(owner_of(&json!({"metadata": {"ownerReferences": [odd]}})), "??31mA?b/a???");
+        assert_eq!(
+            owner_of(&Document::from(json!({"metadata": {"ownerReferences": [odd]}}))),
+            "??31mA?b/a???"
+        );
     }
 }

@@ -8,7 +8,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::lean::Lean;
+use super::lean;
+use crate::inject::document::Document;
 
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 pub(super) const KIND: &str = "AdmissionReview";
@@ -24,13 +25,13 @@ pub struct Review<Q> {
 }
 
 /// A pod that is being created.
-pub struct PodCreation {
+pub struct PodCreation<'a> {
     /// The request's namespace; the pod's own may be empty.
     pub namespace: String,
     /// Whether nothing will be stored.
     pub dry_run: bool,
     /// The pod, always a JSON object.
-    pub pod: Value,
+    pub pod: Document<'a>,
 }
 
 /// An object that makes pods, and is being created or changed.
@@ -82,32 +83,31 @@ pub enum Malformed {
 }
 
 /// Longest uid that is echoed; the API server's are 36 characters.
-const MAX_UID: usize = 256;
+pub(super) const MAX_UID: usize = 256;
 
-impl Review<PodCreation> {
+impl<'a> Review<PodCreation<'a>> {
     /// Reads a request's body on the creation of a pod.
-    pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
-        let lean = match serde_json::from_slice(body) {
-            Ok(review) => review,
-            Err(_) => whole(body)?,
-        };
-        Self::of(lean, PodCreation::read)
+    pub fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
+        match lean::pod_creation(body) {
+            Some(review) => Ok(review),
+            None => Self::of(Whole::read(body)?, PodCreation::read),
+        }
     }
 }
 
 impl Review<WorkloadChange> {
     /// Reads a request's body on the creation or change of an object that makes pods.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
-        Self::of(whole(body)?, WorkloadChange::read)
+        Self::of(Whole::read(body)?, WorkloadChange::read)
     }
 }
 
 impl<Q> Review<Q> {
     fn of(
-        review: Lean,
+        review: Whole,
         read: impl FnOnce(Subject<'_>, &mut Map<String, Value>) -> Result<Option<Q>, Malformed>,
     ) -> Result<Self, Unreadable> {
-        let Lean { api_version, kind, mut request } = review;
+        let Whole { api_version, kind, mut request } = review;
         let uid = match request.get_mut("uid").map(Value::take) {
             Some(Value::String(uid)) if !uid.is_empty() && uid.len() <= MAX_UID => uid,
             _ => return Err(Unreadable::NoUid),
@@ -121,13 +121,23 @@ impl<Q> Review<Q> {
     }
 }
 
-/// Reads a review that is not as the API server writes it, to find the uid in it all the same.
-fn whole(body: &[u8]) -> Result<Lean, Unreadable> {
-    let mut review: Value = serde_json::from_slice(body).map_err(|_| Unreadable::NotJson)?;
-    let mut take = |key| review.get_mut(key).map(Value::take).unwrap_or_default();
-    match take("request") {
-        Value::Object(request) => Ok(Lean { api_version: take("apiVersion"), kind: take("kind"), request }),
-        _ => Err(Unreadable::NoUid),
+/// A review as a tree: whatever it is, the uid is found in it.
+struct Whole {
+    api_version: Value,
+    kind: Value,
+    request: Map<String, Value>,
+}
+
+impl Whole {
+    fn read(body: &[u8]) -> Result<Self, Unreadable> {
+        let mut review: Value = serde_json::from_slice(body).map_err(|_| Unreadable::NotJson)?;
+        let mut take = |key| review.get_mut(key).map(Value::take).unwrap_or_default();
+        match take("request") {
+            Value::Object(request) => {
+                Ok(Self { api_version: take("apiVersion"), kind: take("kind"), request })
+            }
+            _ => Err(Unreadable::NoUid),
+        }
     }
 }
 
@@ -179,13 +189,13 @@ fn common(request: &mut Map<String, Value>) -> Result<(String, bool, Value), Mal
     }
 }
 
-impl PodCreation {
+impl PodCreation<'_> {
     fn read(subject: Subject<'_>, request: &mut Map<String, Value>) -> Result<Option<Self>, Malformed> {
         if (subject.resource, subject.operation) != (("", "v1", "pods"), Operation::Create) {
             return Ok(None);
         }
         let (namespace, dry_run, pod) = common(request)?;
-        Ok(Some(Self { namespace, dry_run, pod }))
+        Ok(Some(Self { namespace, dry_run, pod: Document::from(pod) }))
     }
 }
 
@@ -210,7 +220,7 @@ impl WorkloadChange {
 }
 
 // The objects must not get into a log by way of `{:?}`.
-impl fmt::Debug for PodCreation {
+impl fmt::Debug for PodCreation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PodCreation")
     }
@@ -250,8 +260,9 @@ mod tests {
         review
     }
 
-    fn parse(review: &Value) -> Result<Review<PodCreation>, Unreadable> {
-        Review::<PodCreation>::parse(review.to_string().as_bytes())
+    fn parse(review: &Value) -> Result<Review<PodCreation<'static>>, Unreadable> {
+        // Tests are short: what they read may stay.
+        Review::<PodCreation<'_>>::parse(review.to_string().into_bytes().leak())
     }
 
     #[test]
@@ -260,14 +271,14 @@ mod tests {
         assert_eq!(parsed.uid, "u-1");
         let Ok(Some(creation)) = parsed.question else { panic!("{parsed:?}") };
         assert_eq!((creation.namespace.as_str(), creation.dry_run), ("shop", true));
-        assert_eq!(creation.pod, review()["request"]["object"]);
+        assert_eq!(creation.pod.root().to_value(), json!({"metadata": {}}));
     }
 
     #[test]
     fn bodies_without_a_uid_are_unreadable() {
         let deep = [b"{\"request\":{\"uid\":\"u\",\"object\":".as_slice(), &b"[".repeat(100_000)].concat();
         for body in [b"".as_slice(), b"{", b"\xff\xfe", &deep] {
-            assert_eq!(Review::<PodCreation>::parse(body).unwrap_err(), Unreadable::NotJson);
+            assert_eq!(Review::<PodCreation<'_>>::parse(body).unwrap_err(), Unreadable::NotJson);
             assert_eq!(Review::<WorkloadChange>::parse(body).unwrap_err(), Unreadable::NotJson);
         }
         for body in [json!([]), json!("x"), json!({}), json!({"request": []}), json!({"request": {}})] {

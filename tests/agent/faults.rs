@@ -207,6 +207,46 @@ fn nobody_listening_is_unreachable() {
     assert!(outcome.termination.contains("refused"), "{}", outcome.termination);
 }
 
+#[test]
+fn a_connection_that_is_turned_away_in_a_mesh_names_the_meshs_exclusion() {
+    let meshes = [
+        (
+            "istio",
+            "Istio",
+            "`traffic.sidecar.istio.io/excludeOutboundPorts` or `traffic.sidecar.istio.io/excludeOutboundIPRanges`",
+        ),
+        ("linkerd", "Linkerd", "`config.linkerd.io/skip-outbound-ports`"),
+        ("consul", "Consul", "`consul.hashicorp.com/transparent-proxy-exclude-outbound-ports`"),
+        ("kuma", "Kuma", "`traffic.kuma.io/exclude-outbound-ports`"),
+    ];
+    for (mesh, name, exclusion) in meshes {
+        let mut pod = Pod::new("http://127.0.0.1:1").timeout(1);
+        pod.plan["mesh"] = json!(mesh);
+        let outcome = pod.init();
+        outcome.assert_failure(69, "ESC318");
+        assert!(outcome.termination.contains(name) && outcome.termination.contains(exclusion), "{outcome:?}");
+        assert!(outcome.termination.contains("refused"), "{outcome:?}");
+    }
+    // Reset by whoever took it, also when the token is exchanged.
+    let server = Server::start((0..100).map(|_| Step::Reset).collect());
+    let mut pod = Pod::new(&server.url).exchange().timeout(1);
+    pod.plan["mesh"] = json!("istio");
+    pod.init().assert_failure(69, "ESC318");
+    // Whoever does not answer is no mesh, and neither is ESC when it answers.
+    for (step, exit, code) in [(Step::Hang, 69, "ESC301"), (answer(403, ""), 77, "ESC309")] {
+        let server = Server::start(vec![step]);
+        let mut pod = Pod::new(&server.url).timeout(1);
+        pod.plan["mesh"] = json!("istio");
+        pod.init().assert_failure(exit, code);
+    }
+    // It is an outage as any other.
+    let mut pod = Pod::new("http://127.0.0.1:1").timeout(1);
+    pod.plan["mesh"] = json!("linkerd");
+    pod.plan["onFailure"] = json!("start");
+    pod.init().assert_success();
+    assert_eq!(fs::read_to_string(pod.path("env/degraded")).unwrap(), "ESC318");
+}
+
 /// More failures than fit into a second.
 fn failing() -> Vec<Step> {
     (0..200).map(|_| answer(500, "")).collect()

@@ -2,12 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use crate::harness::{SESSION, environment, opened};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::harness::{EXCHANGED, SESSION, environment, opened};
 
 /// How the server answers.
 #[derive(Clone)]
@@ -24,10 +26,14 @@ pub enum Mood {
     CutOff,
     /// With these values, each answer later by this.
     Slow(Duration, String),
+    /// With these values, byte by byte, this far apart.
+    Drip(Duration, String),
 }
 
 struct Shared {
     mood: Mutex<Mood>,
+    /// With what it proves who it is. Without, it speaks plain http.
+    tls: Mutex<Option<Arc<ServerConfig>>>,
     opens: Mutex<Vec<Instant>>,
 }
 
@@ -47,14 +53,38 @@ pub fn values(port: usize, certificate: &str) -> String {
 
 impl Live {
     pub fn start(mood: Mood) -> Self {
+        Self::listen(mood, None)
+    }
+
+    /// The same over TLS, with a connection for each request, so that a change of certificates holds for the next.
+    pub fn start_tls(mood: Mood, config: ServerConfig) -> Self {
+        Self::listen(mood, Some(Arc::new(config)))
+    }
+
+    fn listen(mood: Mood, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared { mood: Mutex::new(mood), opens: Mutex::default() });
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let shared =
+            Arc::new(Shared { mood: Mutex::new(mood), tls: Mutex::new(tls), opens: Mutex::default() });
         let served = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let served = Arc::clone(&served);
-                std::thread::spawn(move || while serve(&stream, &served).is_some() {});
+                std::thread::spawn(move || {
+                    let Ok(mut stream) = stream else { return };
+                    let tls = served.tls.lock().unwrap().clone();
+                    match tls {
+                        None => while serve(&mut stream, &served, false).is_some() {},
+                        Some(config) => {
+                            let connection = ServerConnection::new(config).unwrap();
+                            let mut stream = StreamOwned::new(connection, stream);
+                            let _ = serve(&mut stream, &served, true);
+                            stream.conn.send_close_notify();
+                            let _ = stream.flush();
+                        }
+                    }
+                });
             }
         });
         Self { url, shared }
@@ -62,6 +92,11 @@ impl Live {
 
     pub fn set(&self, mood: Mood) {
         *self.shared.mood.lock().unwrap() = mood;
+    }
+
+    /// From now on it proves who it is with this, or speaks plain http where TLS is expected.
+    pub fn prove_by(&self, config: Option<ServerConfig>) {
+        *self.shared.tls.lock().unwrap() = config.map(Arc::new);
     }
 
     /// Requests to open, answered or not.
@@ -92,9 +127,8 @@ pub fn wait(what: &str, mut is_true: impl FnMut() -> bool) {
 }
 
 /// Answers one request; `None` when the connection is over.
-fn serve(stream: &std::io::Result<TcpStream>, shared: &Shared) -> Option<()> {
-    let stream = stream.as_ref().ok()?;
-    let mut reader = BufReader::new(stream);
+fn serve<S: Read + Write>(stream: &mut S, shared: &Shared, once: bool) -> Option<()> {
+    let mut reader = BufReader::new(&mut *stream);
     let mut head = Vec::new();
     loop {
         let mut line = String::new();
@@ -110,6 +144,7 @@ fn serve(stream: &std::io::Result<TcpStream>, shared: &Shared) -> Option<()> {
     let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
     reader.read_exact(&mut body).ok()?;
     let is_open = head[0].starts_with("post") && head[0].contains("/open");
+    let is_exchange = head[0].starts_with("post /api/oauth/token");
     let number = {
         let mut opens = shared.opens.lock().unwrap();
         if is_open {
@@ -121,18 +156,30 @@ fn serve(stream: &std::io::Result<TcpStream>, shared: &Shared) -> Option<()> {
     if let Mood::Slow(delay, _) = mood {
         std::thread::sleep(delay);
     }
+    let drip = if let Mood::Drip(pause, _) = mood { Some(pause) } else { None };
     let (status, headers, body) = match mood {
         Mood::Down => return None,
+        _ if is_exchange => (200, "", serde_json::json!({"access_token": EXCHANGED}).to_string()),
         Mood::CutOff if !is_open => {
             let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"properties\":{";
-            let _ = (&mut &*stream).write_all(cut);
+            let _ = stream.write_all(cut);
             return None;
         }
         Mood::Status(status, headers) => (status, headers, format!("{{\"message\":\"{SESSION}\"}}")),
-        Mood::Values(_) | Mood::Flapping | Mood::CutOff | Mood::Slow(..) if is_open => (200, "", opened()),
-        Mood::Values(values) | Mood::Slow(_, values) => (200, "", values),
+        Mood::Values(_) | Mood::Flapping | Mood::CutOff | Mood::Slow(..) | Mood::Drip(..) if is_open => {
+            (200, "", opened())
+        }
+        Mood::Values(values) | Mood::Slow(_, values) | Mood::Drip(_, values) => (200, "", values),
         Mood::Flapping | Mood::CutOff => (200, "", values(number, &number.to_string())),
     };
-    let answer = format!("HTTP/1.1 {status} Live\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len());
-    (&mut &*stream).write_all(answer.as_bytes()).ok()
+    let last = if once { "connection: close\r\n" } else { "" };
+    let answer =
+        format!("HTTP/1.1 {status} Live\r\ncontent-length: {}\r\n{headers}{last}\r\n{body}", body.len());
+    match drip {
+        None => stream.write_all(answer.as_bytes()).ok(),
+        Some(pause) => answer.bytes().try_for_each(|byte| {
+            std::thread::sleep(pause);
+            stream.write_all(&[byte]).and_then(|()| stream.flush()).ok()
+        }),
+    }
 }

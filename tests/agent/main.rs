@@ -21,6 +21,8 @@ mod golden;
 mod harness;
 mod live;
 mod local;
+mod secrets;
 mod sidecar;
 mod telling;
 mod volumes;
+mod ways;

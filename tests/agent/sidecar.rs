@@ -28,16 +28,24 @@ use crate::{
 /// Milliseconds that a second of the plan lasts, in [`sidecar_process`].
 const SECOND: &str = "TEST_SECOND_MS";
 
+/// Milliseconds that one refresh may take there.
+const FETCH: &str = "TEST_FETCH_MS";
+
+/// Longer than any that a test waits for to the end.
+const LONG_FETCH: u64 = 120_000;
+
 /// Not a test: the sidecar with shorter times, which the tests start as a process of its own.
 #[test]
 #[ignore = "a process of other tests"]
 fn sidecar_process() {
     let (Ok(second), Ok(plan)) = (std::env::var(SECOND), std::env::var("ESC_INJECTOR_PLAN")) else { return };
+    let fetch = std::env::var(FETCH).unwrap().parse().unwrap();
     logging::start(LogLevel::Trace, LogFormat::Json);
     let second = Duration::from_millis(second.parse().unwrap());
     let limit = Limit { pause: second, most: 1000, window: second };
     let timing = Timing {
         second,
+        fetch: Duration::from_millis(fetch),
         retry_first: second,
         retry_longest: second * 4,
         refused_longest: second * 4,
@@ -95,9 +103,14 @@ impl Pod {
 
     /// The same code, with so many milliseconds to a second of the plan.
     pub fn quick_sidecar(&self, second: u64) -> Running<'_> {
+        self.quick_sidecar_within(second, LONG_FETCH)
+    }
+
+    /// And so many to one refresh.
+    pub fn quick_sidecar_within(&self, second: u64, fetch: u64) -> Running<'_> {
         let mut command = self.with_plan(Command::new(std::env::current_exe().unwrap()));
         command.args(["--exact", "sidecar::sidecar_process", "--ignored", "--nocapture"]);
-        command.env(SECOND, second.to_string());
+        command.env(SECOND, second.to_string()).env(FETCH, fetch.to_string());
         Running { pod: self, process: Some(command.spawn().unwrap()) }
     }
 
@@ -128,6 +141,14 @@ impl Pod {
         let log = fs::read_to_string(self.path("log")).unwrap();
         crate::harness::assert_no_canary("the log", &log);
         log
+    }
+
+    /// Whatever a sidecar left for others to see holds no secret.
+    pub fn assert_nothing_shows(&self) {
+        for file in ["log", "termination", "state/ready", "state/state.json"] {
+            let text = fs::read_to_string(self.path(file)).unwrap_or_default();
+            crate::harness::assert_no_canary(file, &text);
+        }
     }
 
     /// Lines of the log with this code.
@@ -175,6 +196,8 @@ impl Drop for Running<'_> {
         }
         if std::thread::panicking() {
             eprintln!("{}", fs::read_to_string(self.pod.path("log")).unwrap_or_default());
+        } else {
+            self.pod.assert_nothing_shows();
         }
     }
 }
@@ -211,7 +234,7 @@ fn a_change_arrives_and_nothing_else_is_published() {
 }
 
 /// What goes wrong ▶ what the agent says of it, with the cause. docs/refresh.md shows this table.
-fn faults() -> Vec<(Mood, &'static str, &'static str)> {
+pub fn faults() -> Vec<(Mood, &'static str, &'static str)> {
     vec![
         (Mood::Down, "ESC601", "[ESC301]"),
         (Mood::Status(403, ""), "ESC602", "[ESC309]"),
@@ -263,6 +286,7 @@ fn the_last_good_set_outlives_any_outage() {
     ));
     wait("the change", || pod.certificate() == "two");
     drop(running);
+    assert_eq!(pod.said().matches("no such property").count(), 3, "once for each of the properties");
     let vanished = pod.said();
     let line = vanished.lines().find(|line| line.contains("\"code\":\"ESC603\"")).unwrap();
     assert!(line.contains("DB_PASSWORD") && line.contains("db.password"), "{line}");
@@ -487,14 +511,20 @@ fn metrics_tell_how_fresh_the_values_are() {
     wait("refusals", || value("esc_agent_fetches_total{outcome=\"refused\"}") > 0.0);
     wait("staleness", || value("esc_agent_stale_seconds") > 0.0);
     crate::harness::assert_no_canary("the metrics", &scrape());
-    // A second one in the same pod goes without, and says so.
+    // A second one in the same pod goes without, says so once, and takes the port when it is free.
     let mut other = Pod::refreshing(&live.url, &none());
     live.set(Mood::Values(values(1, "one")));
     other.plan["refresh"]["metricsPort"] = json!(port);
-    let without = other.sidecar();
+    let without = other.quick_sidecar(10);
     without.wait_until_ready();
+    wait("the warning", || other.told("ESC606") > 0);
+    live.wait_for_more(20);
     assert_eq!(other.told("ESC606"), 1);
+    assert!(!other.said().contains("is open now"));
     drop(running);
+    wait("the port", || other.said().contains("is open now"));
+    assert!(value("esc_agent_fetches_total{outcome=\"success\"}") > 1.0);
+    drop(without);
 }
 
 /// How many pages are in memory, and how many files are open.

@@ -12,19 +12,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::Pod,
+    harness::{Pod, assert_no_canary},
     live::{Live, Mood, values, wait},
 };
 
 /// An application with a URL: answers these statuses in turn, then 204; keeps what it saw.
-struct Application {
-    url: String,
+pub struct Application {
+    pub url: String,
     calls: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Application {
     /// `file` is read at each call.
-    fn start(file: std::path::PathBuf, statuses: &'static [u16]) -> Self {
+    pub fn start(file: std::path::PathBuf, statuses: &'static [u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/reload?key=canary", listener.local_addr().unwrap());
         let calls: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
@@ -47,8 +47,13 @@ impl Application {
         Self { url, calls }
     }
 
-    fn calls(&self) -> Vec<(String, String)> {
-        self.calls.lock().unwrap().clone()
+    /// Each request as it came, and what the file held then.
+    pub fn calls(&self) -> Vec<(String, String)> {
+        let calls = self.calls.lock().unwrap().clone();
+        for (request, _) in &calls {
+            assert_no_canary("the POST", request);
+        }
+        calls
     }
 }
 

@@ -1,9 +1,10 @@
-//! The whole product on a real control plane: API server, controllers and etcd of `tests/cluster/up`, the chart
-//! installed by Helm, and the real binary as the webhook's replicas.
+//! The whole product on the real Kubernetes of `tests/cluster/up`, the chart installed by Helm.
 //!
-//! A replica is a process of this machine on an address of its own, with the chart's command line and the rights of the
-//! chart's ServiceAccount, behind the chart's Service. Pods are created as users and controllers create them, and stay
-//! Pending: nothing here starts a container.
+//! In `node` everything runs as in production: webhook, ESC and applications are pods.
+//!
+//! In all others a replica of the webhook is a process of this machine on an address of its own, with the chart's command
+//! line and the rights of the chart's ServiceAccount, behind the chart's Service. Pods are created as users and
+//! controllers create them, and stay Pending.
 #![allow(
     clippy::unwrap_in_result,
     clippy::unwrap_used,
@@ -23,6 +24,7 @@ mod faults;
 mod install;
 mod namespaces;
 mod neighbours;
+mod node;
 mod policies;
 mod secrets;
 mod support;

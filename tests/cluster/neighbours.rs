@@ -6,7 +6,7 @@ use crate::support::{
     namespace::Namespace,
     neighbour::Neighbour,
     pods::{agent, asks, pod},
-    release::Release,
+    release::{Helm, Release},
 };
 
 /// The place of the agent in a pod, as a JSON pointer.
@@ -83,4 +83,46 @@ fn annotations_that_come_before_us_count_and_those_after_us_are_refused() {
         (!ran.ok).then_some(ran.stderr)
     });
     assert!(refused.contains("[ESC801]") && refused.contains("Fix:"), "{refused}");
+}
+
+#[test]
+#[ignore = "needs a cluster: tests/cluster/up"]
+fn a_sidecar_that_another_webhook_took_apart_is_whole_again_and_accepted() {
+    let mut release = Release::install(Helm::Four, &json!({"minKubelet": "1.36"}));
+    release.start_replicas(2);
+    let namespace = Namespace::injected("mesh");
+    // As one does that was built with types older than these fields.
+    let _old = Neighbour::register("z-old-types", &namespace, |pod| {
+        let Some(agent) = agent_pointer(pod) else { return Vec::new() };
+        let found = pod.pointer(&agent).unwrap();
+        let lost = ["restartPolicy", "restartPolicyRules", "startupProbe"];
+        let lost = lost.into_iter().filter(|field| !found[*field].is_null());
+        let mut patch: Vec<_> =
+            lost.map(|field| json!({"op": "remove", "path": format!("{agent}/{field}")})).collect();
+        patch.push(json!({"op": "add", "path": "/metadata/labels", "value": {"old-types": "yes"}}));
+        patch
+    });
+    let mut annotations = asks();
+    for (key, value) in [
+        ("env.PASSWORD", "db.password"),
+        ("env-mode", "kubelet"),
+        ("refresh", "30m"),
+        ("on-change", "restart"),
+    ] {
+        annotations[format!("esc.pulumi.com/{key}")] = json!(value);
+    }
+    let created = crate::support::eventually("the other webhook is asked", || {
+        let ran = namespace
+            .kubectl(["create", "-f", "-", "-o", "json", "--dry-run=server"], &pod("shop", &annotations));
+        let created: Value = serde_json::from_str(&ran.expect("create")).unwrap();
+        created["metadata"]["labels"]["old-types"].is_string().then_some(created)
+    });
+    let agent = agent(&created).unwrap();
+    assert_eq!(agent["restartPolicy"], "Always");
+    assert_eq!(agent["restartPolicyRules"][0]["action"], "RestartAllContainers", "{agent:#}");
+    assert!(agent["startupProbe"]["exec"]["command"].is_array(), "{agent:#}");
+    // What kubelet is asked to read came through the API server as it was written.
+    let variable = &created["spec"]["containers"][0]["env"][0];
+    assert_eq!(variable["name"], "PASSWORD");
+    assert_eq!(variable["valueFrom"]["fileKeyRef"]["key"], "PASSWORD", "{variable:#}");
 }

@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// The chart of the last released version, or, before there is one, this chart at a lower version.
-fn former_chart() -> (TempDir, String) {
+pub fn former_chart() -> (TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let root = env!("CARGO_MANIFEST_DIR");
     let mut git = Command::new("git");

@@ -91,6 +91,17 @@ fn a_reference_is_optional_where_nothing_may_come() {
 }
 
 #[test]
+fn an_empty_default_is_refused_where_kubelet_would_take_it_for_missing() {
+    let config = "env: {A: {path: a, default: ''}, B: {path: b, default: x}}";
+    let problems = refused(inject(&bare(&[("config", config)]), &context(&new_kubelets_everywhere())));
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("[ESC416] variable A: ") && told[0].contains("optional"), "{told:?}");
+    // The wrapper sets empty variables.
+    let _ = injected(&pod(&[("environment", "acme/shop/prod"), ("config", config)]));
+}
+
+#[test]
 fn kubelet_is_only_used_where_every_one_is_known_to_be_new_enough() {
     let version = |text: &str| Some(text.parse().unwrap());
     for (min_kubelet, api_server, possible) in [

@@ -1,6 +1,6 @@
 //! Properties over generated pods.
 
-use esc_injector::inject::{Outcome, inject};
+use esc_injector::inject::{Outcome, decide, document::Document, inject, rehearse};
 use proptest::{option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -155,8 +155,19 @@ proptest! {
         let policy = if new_kubelets { new_kubelets_everywhere() } else { policy() };
         let run = |pod: &Value| inject(pod, &context(&policy));
         let outcome = run(&pod);
-        if matches!(outcome, Outcome::Refused(_)) {
-            return Ok(());
+        // From the text, as the webhook reads it, it is the same.
+        let text = pod.to_string();
+        let document: Document<'_> = serde_json::from_str(&text).unwrap();
+        match (&outcome, decide(&document, &context(&policy))) {
+            (Outcome::Refused(problems), Outcome::Refused(same)) => {
+                prop_assert_eq!(problems, &same);
+                return Ok(());
+            }
+            (Outcome::Injected { patch, warnings }, Outcome::Injected { patch: same, warnings: said }) => {
+                prop_assert_eq!((patch, warnings), (&same, &said));
+                prop_assert!(rehearse(&document, &same).is_ok());
+            }
+            (outcome, other) => prop_assert!(false, "{:?} {:?}", outcome, other),
         }
         let (once, _) = apply(&pod, outcome);
         assert_kept(&pod, &once, "");

@@ -281,3 +281,61 @@ fn a_pod_that_no_longer_asks_for_refresh_gets_a_plain_init_container() {
     }
     assert!(plain["spec"]["volumes"].as_array().unwrap().iter().all(|volume| volume["name"] != "esc-state"));
 }
+
+#[test]
+fn a_metrics_port_that_a_container_states_as_its_own_is_refused() {
+    let with_port = |port: Value| {
+        let mut asking = asking(&[("metrics-port", "9464")]);
+        asking["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80}, port]);
+        asking
+    };
+    for port in
+        [json!({"containerPort": 9464}), json!({"containerPort": 9464, "protocol": "TCP", "name": "x"})]
+    {
+        let problems = refused(decide(&with_port(port)));
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["[ESC221] esc.pulumi.com/metrics-port: 9464 is a port of container `app`; choose a free one"]
+        );
+    }
+    for port in [json!({"containerPort": 9465}), json!({"containerPort": 9464, "protocol": "UDP"})] {
+        let (patched, _) = injected(&with_port(port));
+        // Our own port is not in our way.
+        let (_, _) = injected(&patched);
+    }
+    // Nobody asks for it.
+    let mut plain = asking(&[]);
+    plain["spec"]["containers"][0]["ports"] = json!([{"containerPort": 9464}]);
+    let _ = injected(&plain);
+    let mut malformed = plain;
+    malformed["spec"]["containers"][0]["ports"] = json!([{"containerPort": "9464"}]);
+    assert!(refused(decide(&malformed))[0].to_string().contains("spec.containers[0].ports[0].containerPort"));
+}
+
+#[test]
+fn the_plan_names_a_mesh_whose_proxy_is_not_there_yet() {
+    let with = |init: Value, container: &str, last: bool| {
+        let mut asking = asking(&[("init-first", if last { "false" } else { "true" })]);
+        asking["spec"]["initContainers"] = init;
+        asking["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": container, "image": "m"}));
+        plan(&injected(&asking).0).get("mesh").cloned()
+    };
+    assert_eq!(with(json!([]), "other", false), None);
+    // With a CNI plugin the proxy, an ordinary container, is all there is to see of it, or a check of the plugin's work.
+    assert_eq!(with(json!([]), "linkerd-proxy", false), Some(json!("linkerd")));
+    assert_eq!(with(json!([]), "consul-dataplane", false), Some(json!("consul")));
+    assert_eq!(
+        with(json!([{"name": "istio-validation", "image": "m"}]), "istio-proxy", false),
+        Some(json!("istio"))
+    );
+    // Without, the rules are set after the agent, unless the agent is to come last.
+    let init = || json!([{"name": "kuma-init", "image": "m"}]);
+    assert_eq!(with(init(), "kuma-sidecar", false), None);
+    assert_eq!(with(init(), "kuma-sidecar", true), Some(json!("kuma")));
+    // A proxy that starts before the agent takes its connections.
+    let native = json!([
+        {"name": "istio-init", "image": "m"}, {"name": "istio-proxy", "image": "m", "restartPolicy": "Always"},
+    ]);
+    assert_eq!(with(native, "other", false), None);
+}

@@ -1,7 +1,7 @@
 //! Who asks, who is left alone, and what is said of an agent that nobody asked for. The chart's policies decide the
 //! same in CEL.
 
-use esc_injector::inject::{Context, Outcome, concerns, inject};
+use esc_injector::inject::{Context, Outcome, concerns, document::Document, inject};
 use serde_json::{Value, json};
 
 use crate::support::{context, injected, pod, policy};
@@ -14,7 +14,11 @@ fn skipped(pod: &Value, everyone: bool) -> Option<Vec<String>> {
     let policy = policy();
     let context = Context { everyone, ..context(&policy) };
     let outcome = inject(pod, &context);
-    assert_eq!(matches!(outcome, Outcome::Skipped { .. }), !concerns(pod, &context), "{pod}");
+    assert_eq!(
+        matches!(outcome, Outcome::Skipped { .. }),
+        !concerns(&Document::from(pod.clone()), &context),
+        "{pod}"
+    );
     match outcome {
         Outcome::Skipped { warnings } => Some(warnings),
         _ => None,

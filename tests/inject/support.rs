@@ -57,6 +57,7 @@ pub fn apply(pod: &Value, outcome: Outcome) -> (Value, Vec<String>) {
     match outcome {
         Outcome::Injected { patch, warnings } => {
             let mut patched = pod.clone();
+            let patch = json_patch::Patch::from(patch);
             json_patch::patch(&mut patched, &patch).expect("the patch applies");
             (patched, warnings)
         }

@@ -52,13 +52,15 @@ fn an_environment_with_errors_does_not_open() {
     let answer = server.send("POST", &format!("{ENVIRONMENT}/open"));
     assert_eq!(answer.error(400), "environment `acme/p/e` has errors");
     let diagnostics = answer.json()["diagnostics"].clone();
-    assert_eq!(diagnostics[0]["summary"], "fn::open::aws-login is not supported by this server yet");
-    assert_eq!(diagnostics[1]["summary"], "unknown property \"nope\"");
+    assert_eq!(diagnostics[0]["summary"], "unknown property \"nope\"");
+    assert_eq!(diagnostics[1]["summary"], "provider \"aws-login\" is not supported by this server yet");
     for diagnostic in diagnostics.as_array().unwrap() {
         assert_eq!(diagnostic["severity"], "error");
         assert_eq!(diagnostic["range"]["environment"], "p/e");
     }
-    assert_eq!(diagnostics[1]["range"]["begin"], serde_json::json!({"line": 2, "column": 6, "byte": 13}));
+    // The step of the reference that leads nowhere.
+    assert_eq!(diagnostics[0]["range"]["begin"], serde_json::json!({"line": 2, "column": 8, "byte": 15}));
+    assert_eq!(diagnostics[0]["path"], "values.a");
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn hostile_documents_end_in_a_diagnostic() {
         ("bomb", "larger than this server allows"),
         ("chain", "lead too deep"),
         ("nested", "yaml: line 1"),
-        ("large", "larger than 4194304 bytes"),
+        ("large", "larger than 1048576 bytes"),
     ] {
         let answer = server.send("POST", &format!("/api/esc/environments/acme/p/{name}/open"));
         answer.error(400);
@@ -232,6 +234,7 @@ fn a_server_that_nobody_can_use_does_not_start() {
         tokens: tokens.iter().map(|&token| Secret::from(token)).collect(),
         issuer: None,
         audit: None,
+        test_providers: false,
         tls: None,
         clock: Clock::system(),
     };

@@ -94,6 +94,7 @@ impl TestServer {
             tokens: vec![Secret::from(TOKEN)],
             issuer: None,
             audit: None,
+            test_providers: false,
             tls: None,
             clock: Clock::new(move || {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(reading.load(Ordering::SeqCst))

@@ -20,5 +20,6 @@ mod harness;
 mod issuer;
 mod opening;
 mod process;
+mod providers;
 mod store;
 mod tokens;

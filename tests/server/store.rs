@@ -120,13 +120,13 @@ fn a_ciphertext_opens_only_where_it_belongs() {
     let foreign = text(&server, "PATCH", "/api/esc/environments/other/p/e", &[], &sealed);
     foreign.error(400);
     let summary = foreign.json()["diagnostics"][0]["summary"].clone();
-    assert_eq!(summary, "invalid ciphertext: it does not belong to this environment");
+    assert_eq!(summary, "decrypting: invalid ciphertext: it does not belong to this environment");
     for (envelope, expected) in [
         ("AAAA", "invalid ciphertext: EOF"),
         ("'!!'", "invalid ciphertext: illegal base64 data at input byte 0"),
         (
             "ZXNjeAAAAAHz5ePy5fTB4+Pl8/PL5fnJxPD7",
-            "invalid ciphertext: it does not belong to this environment",
+            "decrypting: invalid ciphertext: it does not belong to this environment",
         ),
     ] {
         let broken = text(

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     elf::{self, Unfit},
     name::ImageName,
-    oci::Image,
+    oci::{self, Image},
 };
 
 /// Makes an OCI image (a tar archive) from the static binary, without a container engine
@@ -26,6 +26,12 @@ pub struct Args {
     /// The image's full name, as localhost/esc-injector:0.1.0; its tag is also the label of the version
     #[arg(long, value_name = "REGISTRY/NAME:TAG")]
     pub tag: ImageName,
+    /// Where the binary lies in the image, and what the image starts
+    #[arg(long, value_name = "PATH", default_value = oci::BINARY, value_parser = inner_path)]
+    pub path: String,
+    /// A further name of the binary in the image, for one that looks at the name it is started by; repeatable
+    #[arg(long = "link", value_name = "PATH", value_parser = inner_path)]
+    pub links: Vec<String>,
     /// A further label; repeatable
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
@@ -82,6 +88,15 @@ fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A path below the image's root, as archives name it.
+fn inner_path(text: &str) -> Result<String, String> {
+    let path = text.strip_prefix('/').unwrap_or(text);
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err("write the path of a file, as bin/busybox".to_owned());
+    }
+    Ok(path.to_owned())
+}
+
 /// Makes the image, whole or not at all.
 pub fn run(args: &Args) -> Result<Written, Error> {
     let path = || args.binary.clone();
@@ -92,8 +107,16 @@ pub fn run(args: &Args) -> Result<Written, Error> {
     let created = created.ok_or(Error::Time(seconds))?.to_string();
     let mut labels = standard_labels(args.tag.tag());
     labels.extend(args.labels.iter().cloned());
-    let image =
-        Image { binary: &binary, architecture, name: &args.tag, labels: &labels, seconds, created: &created };
+    let image = Image {
+        binary: &binary,
+        path: &args.path,
+        links: &args.links,
+        architecture,
+        name: &args.tag,
+        labels: &labels,
+        seconds,
+        created: &created,
+    };
     let failed = |source| Error::Write { path: args.output.clone(), source };
     let archive = image.archive().map_err(failed)?;
     write_whole(&args.output, &archive.bytes).map_err(failed)?;

@@ -27,6 +27,10 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub struct Image<'a> {
     /// The one file.
     pub binary: &'a [u8],
+    /// Where it lies, without a slash in front.
+    pub path: &'a str,
+    /// Further names of it: symlinks.
+    pub links: &'a [String],
     /// What it runs on.
     pub architecture: Architecture,
     /// What it is called.
@@ -46,6 +50,14 @@ pub struct Archive {
     pub bytes: Vec<u8>,
     /// Digest of the manifest: what a registry will know the image by.
     pub manifest: String,
+}
+
+/// What lies at a path of an archive.
+enum Content<'a> {
+    File(&'a [u8]),
+    Directory,
+    /// A symlink to this.
+    Link(&'a str),
 }
 
 /// A piece of an image, known by its digest.
@@ -86,7 +98,10 @@ pub fn sha256(bytes: &[u8]) -> String {
 impl Image<'_> {
     /// Makes the archive.
     pub fn archive(&self) -> io::Result<Archive> {
-        let layer = Blob::new(self.tar([(BINARY, 0o755, Some(self.binary))])?);
+        let target = format!("/{}", self.path);
+        let links = self.links.iter().map(|link| (link.as_str(), 0o777, Content::Link(&target)));
+        let layer =
+            Blob::new(self.tar([(self.path, 0o755, Content::File(self.binary))].into_iter().chain(links))?);
         let config = Blob::json(&self.config(&layer));
         let manifest = Blob::json(&json!({
             "schemaVersion": 2,
@@ -104,9 +119,10 @@ impl Image<'_> {
         let mut blobs = [&manifest, &config, &layer].map(|blob| (format!("blobs/sha256/{}", blob.hex), blob));
         blobs.sort_by(|(one, _), (other, _)| one.cmp(other));
         let files = [("oci-layout", layout.as_bytes()), ("index.json", index.as_bytes())];
-        let files = files.into_iter().map(|(path, bytes)| (path, 0o644, Some(bytes)));
-        let directories = ["blobs/", "blobs/sha256/"].into_iter().map(|path| (path, 0o755, None));
-        let blobs = blobs.iter().map(|(path, blob)| (path.as_str(), 0o644, Some(blob.bytes.as_slice())));
+        let files = files.into_iter().map(|(path, bytes)| (path, 0o644, Content::File(bytes)));
+        let directories =
+            ["blobs/", "blobs/sha256/"].into_iter().map(|path| (path, 0o755, Content::Directory));
+        let blobs = blobs.iter().map(|(path, blob)| (path.as_str(), 0o644, Content::File(&blob.bytes)));
         let bytes = self.tar(files.chain(directories).chain(blobs))?;
         Ok(Archive { bytes, manifest: manifest.digest() })
     }
@@ -118,7 +134,7 @@ impl Image<'_> {
             "os": "linux",
             "config": {
                 "User": USER,
-                "Entrypoint": [format!("/{BINARY}")],
+                "Entrypoint": [format!("/{}", self.path)],
                 "WorkingDir": "/",
                 "Labels": self.labels,
             },
@@ -146,23 +162,32 @@ impl Image<'_> {
         descriptor
     }
 
-    /// A tar archive of files with their modes; a path without content is a directory. All belong to root, which no
-    /// container of ours runs as.
-    fn tar<'b>(
-        &self,
-        files: impl IntoIterator<Item = (&'b str, u32, Option<&'b [u8]>)>,
-    ) -> io::Result<Vec<u8>> {
+    /// A tar archive of what lies at these paths, with their modes. All of it belongs to root, which no container of
+    /// ours runs as.
+    fn tar<'b>(&self, entries: impl IntoIterator<Item = (&'b str, u32, Content<'b>)>) -> io::Result<Vec<u8>> {
         let mut builder = Builder::new(Vec::new());
-        for (path, mode, content) in files {
+        for (path, mode, content) in entries {
             let mut header = Header::new_ustar();
-            header.set_entry_type(if content.is_some() { EntryType::Regular } else { EntryType::Directory });
-            let content = content.unwrap_or_default();
             header.set_mode(mode);
             header.set_uid(0);
             header.set_gid(0);
             header.set_mtime(self.seconds);
-            header.set_size(content.len() as u64);
-            builder.append_data(&mut header, path, content)?;
+            header.set_size(0);
+            match content {
+                Content::File(bytes) => {
+                    header.set_size(bytes.len() as u64);
+                    header.set_entry_type(EntryType::Regular);
+                    builder.append_data(&mut header, path, bytes)?;
+                }
+                Content::Directory => {
+                    header.set_entry_type(EntryType::Directory);
+                    builder.append_data(&mut header, path, io::empty())?;
+                }
+                Content::Link(target) => {
+                    header.set_entry_type(EntryType::Symlink);
+                    builder.append_link(&mut header, path, target)?;
+                }
+            }
         }
         builder.into_inner()
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Timing {
     /// A second of the plan.
     pub second: Duration,
+    /// The longest refresh, all requests together.
+    pub fetch: Duration,
     /// Upper end of the first wait after an outage.
     pub retry_first: Duration,
     /// Upper end of every wait after an outage, unless the interval is shorter.
@@ -55,6 +57,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             second: Duration::from_secs(1),
+            // No slower than the client's own limit allows two requests.
+            fetch: 2 * MINUTE,
             retry_first: Duration::from_secs(5),
             retry_longest: Duration::from_secs(5 * 60),
             // Somebody corrects a permission and looks whether it helped: not much longer than that.
@@ -94,6 +98,13 @@ impl Timing {
         let doubled = doubled(self.retry_first, failures).min(self.retry_longest).min(interval);
         // Full jitter; ESC's wish comes before it, so that not all come at the end of it.
         asked + doubled.mul_f64(chance)
+    }
+
+    /// After so many attempts in a row to open a port that somebody else holds.
+    pub fn after_busy_port(&self, failures: u32, chance: f64) -> Duration {
+        let wait = doubled(self.retry_first, failures).min(self.retry_longest);
+        // Half of it at least: a port does not come free by being asked for.
+        wait.mul_f64(0.5 + chance / 2.0)
     }
 
     /// After so many refusals in a row.

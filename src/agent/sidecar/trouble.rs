@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::{failure::Failure, fetch::FetchError, metrics::Outcome};
-use crate::codes::{Code, refresh as codes};
+use super::super::{deliver::Undeliverable, failure::Failure, fetch::FetchError, metrics::Outcome};
+use crate::{
+    codes::{Code, refresh as codes},
+    esc::path::NotFound,
+};
 
 /// Why a refresh failed.
 #[derive(Debug)]
@@ -13,17 +16,20 @@ pub(super) struct Trouble {
     pub(super) outcome: Outcome,
     /// The cause, with its own code.
     pub(super) failure: Failure,
+    /// What the log is told besides, and only the log.
+    pub(super) missing: Vec<NotFound>,
 }
 
 impl Trouble {
     /// The values don't fit what the pod asks for.
-    pub(super) fn content(failure: Failure) -> Self {
-        Self { code: codes::STALE_CONTENT, outcome: Outcome::Undeliverable, failure }
+    pub(super) fn content(why: Undeliverable) -> Self {
+        let (failure, missing) = why.untold();
+        Self { code: codes::STALE_CONTENT, outcome: Outcome::Undeliverable, failure, missing }
     }
 
     /// They do, but can't be written.
     pub(super) fn volume(failure: Failure) -> Self {
-        Self { code: codes::STALE_VOLUME, outcome: Outcome::Undeliverable, failure }
+        Self { code: codes::STALE_VOLUME, outcome: Outcome::Undeliverable, failure, missing: Vec::new() }
     }
 }
 
@@ -34,7 +40,7 @@ impl From<FetchError> for Trouble {
         } else {
             (codes::STALE_REFUSED, Outcome::Refused)
         };
-        Self { code, outcome, failure: error.into() }
+        Self { code, outcome, failure: error.into(), missing: Vec::new() }
     }
 }
 

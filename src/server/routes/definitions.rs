@@ -13,6 +13,7 @@ use super::{
     super::{
         App,
         error::ApiError,
+        evaluation::{Question, Whose},
         names::Version,
         policy::Right,
         store::{Definition, Environment, StoreError},
@@ -22,7 +23,10 @@ use super::{
     opening::acceptable,
     version,
 };
-use crate::{lang::seal::SealError, secret::Secret};
+use crate::{
+    lang::{Mode, seal::SealError},
+    secret::Secret,
+};
 
 /// Tells clients which revision they see.
 const REVISION: HeaderName = HeaderName::from_static("pulumi-esc-revision");
@@ -128,18 +132,28 @@ pub(super) async fn update(
     entered.require(&app, Right::Write)?;
     let expected = expected(request.headers());
     let text = body::definition(request).await?;
+    let Entered { principal, environment: name, noted } = entered;
+    let before = {
+        let (name, expected) = (name.clone(), expected.clone());
+        app.blocking(move |app| {
+            let before = app.store.environment(&name)?;
+            // Tells so before it complains about the text; the store looks again when it writes.
+            if expected.is_some_and(|expected| expected != before.etag) {
+                return Err(StoreError::Changed(name).into());
+            }
+            Ok(before)
+        })
+        .await?
+    };
+    let whose = Whose::OwnAndOpenable(before.id);
+    let mode = Mode::Check { show_secrets: true };
+    let question = Question::proposed(&principal, &name, text.clone(), whose, mode);
+    let (outcome, _) = app.evaluate(question).await?;
+    let warnings = acceptable(&name, outcome)?;
     app.evaluating(move |app| {
-        let Entered { principal, environment: name, noted } = entered;
-        let before = app.store.environment(&name)?;
-        // Tells so before it complains about the text; the store looks again when it writes.
-        if expected.as_ref().is_some_and(|expected| *expected != before.etag) {
-            return Err(StoreError::Changed(name).into());
-        }
         let text_now = text.expose_str().ok_or_else(not_text)?;
         let mut foreign = app.openable(&principal, name.organization());
         let mut may_open = |id| id == before.id || foreign(id);
-        let outcome = app.evaluate_text(&principal, name.organization(), &name.local(), &text, &mut may_open);
-        let warnings = acceptable(&name, outcome)?;
         let sealed =
             app.vault.seal(before.id, text_now, &mut may_open).map_err(|error| unreadable(&error))?;
         let (by, now) = (principal.author(), app.now());

@@ -13,11 +13,12 @@ use super::{
     super::{
         App,
         error::ApiError,
-        evaluation::ANONYMOUS,
+        evaluation::Question,
         exprs,
         names::{EnvironmentName, Version},
         policy::Right,
         sessions::Subject,
+        store::Definition,
         wire::{DiagnosticWire, EnvironmentWire, PropertiesWire, ValueWire},
     },
     AppState, Entered, Member, answer, answer_with, body, param, parameter, version,
@@ -28,7 +29,7 @@ use crate::{
         path::{Path, Segment},
     },
     lang::{
-        Outcome,
+        ANONYMOUS, Mode, Outcome,
         value::{Kind, Value},
     },
 };
@@ -69,24 +70,28 @@ async fn open_at(
     entered.require(&app, Right::Open)?;
     let Entered { principal, environment, noted } = entered;
     let lifetime = lifetime(query.as_deref())?;
-    let (asking, name) = (principal.clone(), environment.clone());
-    let outcome = app
-        .evaluating(move |app| {
-            let definition = app.store.definition(&name, &version)?;
-            noted.revision(definition.revision.number);
-            if definition.text.expose_str().is_none() {
-                return Err(ApiError::bad_request(format!("the definition of `{name}` is no UTF-8 text")));
-            }
-            Ok(app.evaluate(&asking, &name, &definition))
-        })
-        .await?;
+    let definition = definition(&app, &environment, version).await?;
+    noted.revision(definition.revision.number);
+    let question = Question::stored(&principal, &environment, &definition, Mode::Open);
+    let (outcome, limit) = app.evaluate(question).await?;
     if outcome.has_errors() {
         return Err(ApiError::evaluation(&environment.to_string(), outcome.diagnostics));
     }
-    let Outcome { value, diagnostics } = outcome;
+    // Values that have expired are of no use.
+    let lifetime = limit.map_or(lifetime, |limit| lifetime.min(limit));
+    let Outcome { value, diagnostics, .. } = outcome;
     let subject = Subject::Environment(environment);
     let id = app.sessions.open(principal, subject, value, lifetime, app.clock.now())?;
     opened(&id, &diagnostics)
+}
+
+async fn definition(
+    app: &Arc<App>,
+    name: &EnvironmentName,
+    version: Version,
+) -> Result<Definition, ApiError> {
+    let name = name.clone();
+    app.blocking(move |app| Ok(app.store.definition(&name, &version)?)).await
 }
 
 /// `POST …/yaml/open`: a definition that is not kept.
@@ -98,17 +103,13 @@ pub(super) async fn open_anonymous(
 ) -> Result<Response, ApiError> {
     let lifetime = lifetime(query.as_deref())?;
     let text = body::definition(request).await?;
-    let (asking, within) = (principal.clone(), organization.clone());
-    let outcome = app
-        .evaluating(move |app| {
-            let mut may_open = app.openable(&asking, &within);
-            Ok(app.evaluate_text(&asking, &within, ANONYMOUS, &text, &mut may_open))
-        })
-        .await?;
+    let question = Question::anonymous(&principal, &organization, text, Mode::Open);
+    let (outcome, limit) = app.evaluate(question).await?;
     if outcome.has_errors() {
         return Err(ApiError::evaluation(ANONYMOUS, outcome.diagnostics));
     }
-    let Outcome { value, diagnostics } = outcome;
+    let lifetime = limit.map_or(lifetime, |limit| lifetime.min(limit));
+    let Outcome { value, diagnostics, .. } = outcome;
     let subject = Subject::Anonymous(organization);
     let id = app.sessions.open(principal, subject, value, lifetime, app.clock.now())?;
     opened(&id, &diagnostics)
@@ -132,12 +133,10 @@ pub(super) async fn check_anonymous(
 ) -> Result<Response, ApiError> {
     let show = shows_secrets(query.as_deref());
     let text = body::definition(request).await?;
-    app.evaluating(move |app| {
-        let mut may_open = app.openable(&principal, &organization);
-        let outcome = app.evaluate_text(&principal, &organization, ANONYMOUS, &text, &mut may_open);
-        checked(&outcome, ANONYMOUS, text.expose_str().unwrap_or_default(), show)
-    })
-    .await
+    let mode = Mode::Check { show_secrets: show };
+    let question = Question::anonymous(&principal, &organization, text.clone(), mode);
+    let (outcome, _) = app.evaluate(question).await?;
+    app.evaluating(move |_| checked(&outcome, ANONYMOUS, text.expose_str().unwrap_or_default(), show)).await
 }
 
 /// `POST …/check`.
@@ -168,10 +167,12 @@ async fn check_at(
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Open)?;
     let Entered { principal, environment, noted } = entered;
-    app.evaluating(move |app| {
-        let definition = app.store.definition(&environment, &version)?;
-        noted.revision(definition.revision.number);
-        let outcome = app.evaluate(&principal, &environment, &definition);
+    let definition = definition(&app, &environment, version).await?;
+    noted.revision(definition.revision.number);
+    let mode = Mode::Check { show_secrets: show };
+    let question = Question::stored(&principal, &environment, &definition, mode);
+    let (outcome, _) = app.evaluate(question).await?;
+    app.evaluating(move |_| {
         let text = definition.text.expose_str().unwrap_or_default();
         checked(&outcome, &environment.local(), text, show)
     })

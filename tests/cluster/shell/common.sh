@@ -9,6 +9,7 @@ state="${ESC_CLUSTER_STATE:-${TMPDIR:-/tmp}/esc-cluster}"
 bridge=esck0
 gateway=10.88.0.1       # of the bridge; the API server listens here
 network=10.88.0.0/16
+first_pod=10.88.1.1     # and those after it
 replicas=10.88.0.       # and 11 to 19: processes of the host that play pods of a webhook
 services=10.96.0.0/16
 first_service=10.96.0.1 # the API server's own Service

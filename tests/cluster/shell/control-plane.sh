@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The first tier: a bridge, etcd, the API server and the controllers. Workloads make pods, which stay Pending.
+# The first tier: a bridge, etcd, the API server and the controllers. Workloads make pods.
 
 make_bridge() {
     if ip link show "$bridge" >/dev/null 2>&1; then
@@ -46,8 +46,8 @@ start_control_plane() {
         --listen-client-urls "$etcd" --advertise-client-urls "$etcd" \
         --listen-peer-urls "$etcd_peers" --initial-advertise-peer-urls "$etcd_peers" \
         --initial-cluster "cluster=$etcd_peers"
-    # Aggregator routing: a Service is dialled by its endpoints, so no kube-proxy is needed, and each of our
-    # processes on its own address is a replica.
+    # Aggregator routing: a Service is dialled by its endpoints, so that each of our processes on its own address is
+    # a replica. PodNodeSelector: a namespace can say that its pods stay Pending.
     start kube-apiserver "$tools/kube-apiserver" --etcd-servers="$etcd" --cert-dir="$state/apiserver" \
         --bind-address="$gateway" --advertise-address="$gateway" --secure-port=6443 \
         --tls-cert-file="$pki/apiserver.crt" --tls-private-key-file="$pki/apiserver.key" \
@@ -57,7 +57,8 @@ start_control_plane() {
         --service-account-issuer=https://kubernetes.default.svc.cluster.local \
         --service-account-key-file="$pki/sa.pub" --service-account-signing-key-file="$pki/sa.key" \
         --service-cluster-ip-range="$services" --authorization-mode=Node,RBAC \
-        --enable-admission-plugins=NodeRestriction --enable-aggregator-routing=true --allow-privileged=true \
+        --enable-admission-plugins=NodeRestriction,PodNodeSelector --enable-aggregator-routing=true \
+        --allow-privileged=true \
         --audit-policy-file="$state/audit.yaml" --audit-log-path="$state/logs/audit.log" --profiling=false
     wait_for 'the API server' 90 kube-apiserver kubectl get --raw=/readyz
     # It reads its configuration from the API server once, and ends if nobody answers.

@@ -47,6 +47,9 @@ make_pki() {
     leaf apiserver-kubelet /O=system:masters/CN=kube-apiserver-kubelet-client clientAuth
     leaf admin /O=system:masters/CN=admin clientAuth
     leaf controllers /CN=system:kube-controller-manager clientAuth
-    kubeconfig admin
-    kubeconfig controllers
+    leaf scheduler /CN=system:kube-scheduler clientAuth
+    leaf kubelet "/O=system:nodes/CN=system:node:$node" clientAuth
+    leaf kubelet-serving "/CN=$node" serverAuth "DNS:$node,IP:$gateway"
+    local name
+    for name in admin controllers scheduler kubelet; do kubeconfig "$name"; done
 }

@@ -32,19 +32,20 @@ start_again() {
     echo $! >"$directory/pid"
 }
 
-# stop NAME: asks, waits, insists.
+# stop NAME [SIGNAL]: asks, waits, insists.
 stop() {
     local file="$state/processes/$1/pid" pid
     [ -s "$file" ] || return 0
     pid=$(<"$file")
     rm -f "$file"
     is_alive "$pid" && is_member "$pid" || return 0
-    end_process "$pid"
+    end_process "$pid" "${2:-TERM}"
 }
 
+# end_process PID [SIGNAL]
 end_process() {
     local pid=$1 signal i
-    for signal in TERM KILL; do
+    for signal in "${2:-TERM}" KILL; do
         kill "-$signal" "$pid" 2>/dev/null || return 0
         for ((i = 0; i < 100; i++)); do
             is_alive "$pid" || return 0
@@ -61,6 +62,15 @@ members() {
         pid=${environ#/proc/}
         pid=${pid%/environ}
         if is_member "$pid" && is_alive "$pid"; then echo "$pid"; fi
+    done
+}
+
+# Pids of the members that run this program. Those of the node's own are among them: its process namespace is below ours.
+members_running() {
+    local pid program
+    for pid in $(members); do
+        { IFS= read -r -d '' program <"/proc/$pid/cmdline"; } 2>/dev/null || continue
+        if [ "$program" = "$1" ]; then echo "$pid"; fi
     done
 }
 

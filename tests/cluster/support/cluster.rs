@@ -4,7 +4,7 @@ use std::{
     env, fs,
     path::PathBuf,
     process::Command,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Condvar, Mutex, OnceLock, PoisonError},
 };
 
 use kube::{
@@ -35,9 +35,26 @@ pub fn cluster() -> &'static Cluster {
 }
 
 /// Webhook configurations and policies hold for the whole cluster: who installs something has it alone.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+pub struct Alone(());
+
+/// Whether somebody has the cluster alone, and who waits for that to end. No guard of a mutex: it may be given up by
+/// another thread than the one that asked.
+static TAKEN: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+/// Waits until nobody else has the cluster alone.
+pub fn alone() -> Alone {
+    let (taken, given_up) = &TAKEN;
+    let taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    *given_up.wait_while(taken, |taken| *taken).unwrap_or_else(PoisonError::into_inner) = true;
+    Alone(())
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let (taken, given_up) = &TAKEN;
+        *taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        given_up.notify_all();
+    }
 }
 
 impl Cluster {

@@ -23,7 +23,24 @@ impl Namespace {
         Self::new(prefix, json!({"esc.pulumi.com/injection": "enabled"}), &json!({}))
     }
 
-    pub fn new(prefix: &str, mut labels: Value, annotations: &Value) -> Self {
+    /// One whose pods stay Pending.
+    pub fn new(prefix: &str, labels: Value, annotations: &Value) -> Self {
+        let mut annotations = annotations.clone();
+        // The API server gives it to every pod; no node is so labelled.
+        annotations["scheduler.alpha.kubernetes.io/node-selector"] = json!("esc-cluster=nobody");
+        Self::with(prefix, labels, &annotations)
+    }
+
+    /// One whose pods run, at Pod Security restricted unless its labels say otherwise.
+    pub fn running(prefix: &str, mut labels: Value) -> Self {
+        let level = &mut labels["pod-security.kubernetes.io/enforce"];
+        if level.is_null() {
+            *level = json!("restricted");
+        }
+        Self::with(prefix, labels, &json!({}))
+    }
+
+    fn with(prefix: &str, mut labels: Value, annotations: &Value) -> Self {
         let name = unique(prefix);
         labels["esc-cluster"] = json!("test");
         let metadata = json!({"name": name, "labels": labels, "annotations": annotations});

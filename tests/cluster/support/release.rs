@@ -1,15 +1,12 @@
 //! The chart, installed as a platform team installs it, with replicas behind its Service.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::MutexGuard,
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::{
     authority::Authority,
-    cluster::{alone, cluster},
+    cluster::{Alone, alone, cluster},
     command::{Ran, run},
     endpoints::Endpoints,
     eventually,
@@ -56,7 +53,7 @@ pub struct Release {
     pub endpoints: Endpoints,
     pub helm: Helm,
     pub namespace: Namespace,
-    _alone: MutexGuard<'static, ()>,
+    _alone: Alone,
 }
 
 impl Release {

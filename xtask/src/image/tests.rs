@@ -1,4 +1,4 @@
-use std::{collections::HashMap, io::Read as _, process::Command};
+use std::{borrow::Cow, collections::HashMap, io::Read as _, process::Command};
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ fn args(directory: &Path, output: &str) -> Args {
         binary,
         output: directory.join(output),
         tag: "localhost/esc-injector:9.8.7".parse().unwrap(),
+        path: oci::BINARY.to_owned(),
+        links: Vec::new(),
         labels: vec![("org.opencontainers.image.revision".to_owned(), "abc".to_owned())],
         source_date_epoch: 1_700_000_000,
     }
@@ -84,6 +86,34 @@ fn the_image_is_the_binary_its_user_and_its_entry_point() {
     entry.read_to_end(&mut content).unwrap();
     assert_eq!(content, executable(183, 1));
     assert!(entries.next().is_none());
+}
+
+#[test]
+fn another_program_lies_at_its_own_path_and_has_further_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut args = args(directory.path(), "image.tar");
+    args.path = inner_path("/bin/busybox").unwrap();
+    args.links = vec!["bin/sh".to_owned()];
+    run(&args).unwrap();
+    let files = files(&fs::read(&args.output).unwrap());
+    let index = json(&files["index.json"]);
+    let manifest = json(follow(&files, &index["manifests"][0]));
+    let config = json(follow(&files, &manifest["config"]));
+    assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/bin/busybox"]));
+    let mut layer = tar::Archive::new(follow(&files, &manifest["layers"][0]));
+    let entries: Vec<_> = layer
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let target = entry.link_name().unwrap().map(Cow::into_owned);
+            (entry.path().unwrap().into_owned(), target)
+        })
+        .collect();
+    assert_eq!(entries, [("bin/busybox".into(), None), ("bin/sh".into(), Some("/bin/busybox".into()))]);
+    for path in ["", "/", "bin//sh", "../sh", "bin/."] {
+        inner_path(path).unwrap_err();
+    }
 }
 
 #[test]

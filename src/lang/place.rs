@@ -1,0 +1,120 @@
+//! Where something stands in a definition, and what its path is there.
+//!
+//! A path is only needed when something is wrong, so it is kept as links to the parents and spelled out on
+//! demand: spelling it for every node of a deep document would cost its depth each time.
+
+use std::{fmt::Write, sync::Arc};
+
+use super::diagnostic::Range;
+
+/// A node of a definition. Cheap to copy.
+#[derive(Debug, Clone)]
+pub struct Place(Arc<Node>);
+
+#[derive(Debug)]
+struct Node {
+    range: Range,
+    up: Option<(Place, Step)>,
+}
+
+/// One step from a node to one below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A property.
+    Key(Arc<str>),
+    /// An element of a list.
+    Index(usize),
+}
+
+impl Place {
+    /// The node itself, without its document.
+    pub fn root(range: Range) -> Self {
+        Self(Arc::new(Node { range, up: None }))
+    }
+
+    /// A node below this one.
+    pub(super) fn below(&self, step: Step, range: Range) -> Self {
+        Self(Arc::new(Node { range, up: Some((self.clone(), step)) }))
+    }
+
+    /// The same path, at another part of the text.
+    pub(super) fn at(&self, range: Range) -> Self {
+        Self(Arc::new(Node { range, up: self.0.up.clone() }))
+    }
+
+    /// What it spans.
+    pub fn range(&self) -> &Range {
+        &self.0.range
+    }
+
+    /// The path from the top of the document, such as `values.a["b c"][0]`.
+    pub fn path(&self) -> String {
+        // From the bottom up; as many as the document nests.
+        let mut steps = Vec::new();
+        let mut place = self;
+        while let Some((up, step)) = &place.0.up {
+            steps.push(step);
+            place = up;
+        }
+        let mut out = String::new();
+        for step in steps.into_iter().rev() {
+            match step {
+                Step::Key(key) => push_key(&mut out, key),
+                Step::Index(index) => push_index(&mut out, *index),
+            }
+        }
+        out
+    }
+}
+
+impl From<Range> for Place {
+    fn from(range: Range) -> Self {
+        Self::root(range)
+    }
+}
+
+/// Appends a property to a path, in quotes where a bare name would not do. An empty key leaves no trace, as in
+/// the reference.
+pub(super) fn push_key(path: &mut String, key: &str) {
+    if key.is_empty() {
+        return;
+    }
+    if is_bare(key) {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(key);
+    } else {
+        // Writing to a string can't fail.
+        let _ = write!(path, "[\"{}\"]", key.replace('"', "\\\""));
+    }
+}
+
+/// Appends an element of a list to a path.
+pub(super) fn push_index(path: &mut String, index: usize) {
+    let _ = write!(path, "[{index}]");
+}
+
+fn is_bare(key: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    key.starts_with(letter) && key.chars().all(|c| letter(c) || c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Place, Range, Step};
+
+    #[test]
+    fn paths_quote_what_is_no_name() {
+        let range = Range::start_of(&Arc::from("p/e"));
+        let mut place = Place::root(range.clone());
+        assert_eq!(place.path(), "");
+        for step in ["values", "a1", "1a", "b c", "x\"y", "fn::join"] {
+            place = place.below(Step::Key(step.into()), range.clone());
+        }
+        let place = place.below(Step::Index(3), range);
+        assert_eq!(place.path(), r#"values.a1["1a"]["b c"]["x\"y"]["fn::join"][3]"#);
+    }
+}

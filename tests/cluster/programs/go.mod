@@ -1,0 +1,3 @@
+module local/programs
+
+go 1.26.0
