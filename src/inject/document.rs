@@ -109,9 +109,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
     }
 }
 
-/// Reads all there is.
-pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Json<'de>, D::Error> {
-    Keep::All.deserialize(deserializer)
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Keep::All.deserialize(deserializer)
+    }
 }
 
 /// How `serde_json` hands over a number that no integer holds: as an object with this one member. The name is its own

@@ -216,12 +216,6 @@ impl PartialEq for Members<'_> {
     }
 }
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Json<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::document::whole(deserializer)
-    }
-}
-
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
