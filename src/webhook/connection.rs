@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::{
     clock::{Activity, Phase, Timed},
-    limits::{BUFFER, Limits, MAX_HEAD},
+    limits::{Limits, MAX_HEAD},
     metrics::Metrics,
     router::Peer,
 };
@@ -91,7 +91,6 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(port: &Port, stream: S, p
         // Our own clock is used instead: see there.
         .header_read_timeout(None)
         .max_header_size(MAX_HEAD)
-        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut closing = false;

@@ -15,9 +15,6 @@ pub(super) const LARGE_BODIES: usize = 2;
 /// Largest request head. The API server's is 300 bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
-/// What a connection reads at once, and keeps while it rests: a head has to fit, and a TLS record brings no more than 16 KiB.
-pub(super) const BUFFER: usize = MAX_HEAD + 4 * 1024;
-
 /// Time and concurrency limits. The defaults are for production; tests shorten them.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

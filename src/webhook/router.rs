@@ -3,7 +3,7 @@
 use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    BoxError, Router,
+    Router,
     body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Bytes};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
@@ -129,7 +129,7 @@ fn log(answer: &Answer, endpoint: Endpoint, took: Duration, peer: Option<Peer>) 
 
 /// A body, with its turn if it is a large one: the turn lasts until the answer is made.
 struct Read<'a> {
-    body: Vec<u8>,
+    body: Bytes,
     _turn: Option<SemaphorePermit<'a>>,
 }
 
@@ -186,9 +186,10 @@ impl Admissions {
             // The semaphore is never closed.
             turn.ok()
         };
-        let read = timeout_at(deadline, whole(Limited::new(body, MAX_BODY), announced)).await;
-        match read.map_err(|_| Unread::TooSlow)? {
+        let collected = timeout_at(deadline, Limited::new(body, MAX_BODY).collect()).await;
+        match collected.map_err(|_| Unread::TooSlow)? {
             Ok(body) => {
+                let body = body.to_bytes();
                 // What takes no turn has no room for so many.
                 if turn.is_some() && density::values(&body) > MAX_VALUES {
                     return Err(Unread::TooDense);
@@ -199,20 +200,6 @@ impl Admissions {
             Err(_) => Err(Unread::CutOff),
         }
     }
-}
-
-/// The body in one piece. Each frame goes back to its connection at once: kept to the end, they would double what every
-/// request holds.
-async fn whole(mut body: Limited<Body>, announced: Option<u64>) -> Result<Vec<u8>, BoxError> {
-    // Who announces much has yet to send it.
-    let capacity = announced.unwrap_or_default().min(LARGE_BODY);
-    let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or_default());
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            bytes.extend_from_slice(&data);
-        }
-    }
-    Ok(bytes)
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Unread> {
