@@ -1,7 +1,7 @@
 //! JSON as injection handles it: objects are plain lists of members, and texts may be borrowed.
 //!
 //! `serde_json`'s own trees own every text and hash every name: to build, copy and drop them took most of the time of an
-//! admission. Here a node costs one allocation or none. For the webhook only; where time does not matter, [`Value`] does.
+//! admission. Here a node costs one allocation or none. Only injection uses it; where time does not matter, [`Value`] does.
 
 use std::{borrow::Cow, fmt};
 

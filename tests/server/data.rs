@@ -170,3 +170,13 @@ fn a_server_for_development_prints_its_token() {
     let (code, log) = stop(child, rustix::process::Signal::TERM);
     assert!(code == Some(0) && !log.contains(token), "{log}");
 }
+
+#[test]
+fn providers_for_tests_are_refused_where_environments_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (code, refusal) = refused(directory.path(), &["--data", data.to_str().unwrap(), "--test-providers"]);
+    assert_eq!(code, Some(64), "{refusal}");
+    assert!(refusal.contains("--test-providers") && refusal.contains("cannot be used with"), "{refusal}");
+    assert!(!data.exists(), "nothing is made");
+}
