@@ -6,7 +6,7 @@
 //! | `console` | run, in order, in one shell for each page; what is shown is what is printed |
 //! | `console fails` | the same, and the last command has to fail |
 //! | `console serve` | started, and left running until the page ends |
-//! | `console needs=node,curl` | run where these programs are |
+//! | `console needs=node@20,curl` | run where these programs are |
 //! | `console esc` | run where Pulumi's `esc` is: `ESC_CLI` says where |
 //! | `console cluster tests/cluster/x.rs` | not run here: that part of the suite on a real cluster proves it, in words of its own |
 //! | `console cluster` | not run anywhere: it needs a cluster |
@@ -22,7 +22,7 @@
 //! Of commands that are not run, [`super::claims`] holds what can be held: flags, values, files, suites.
 //! `cargo test --test docs blocks -- --nocapture` lists them.
 
-use std::{env, ffi::OsStr, fmt::Write as _, io::Write, path::Path};
+use std::{env, fmt::Write as _, io::Write, path::Path, process::Command};
 
 use super::{
     Block, Page, claims, pages, read, root,
@@ -190,9 +190,19 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
+/// `node`, or `node@20` for no older one.
 pub fn is_there(program: &str) -> bool {
+    let (name, oldest) = program.split_once('@').unwrap_or((program, "0"));
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder: std::path::PathBuf| folder.join(OsStr::new(program)).is_file())
+    let is_found = env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    is_found && (oldest == "0" || version(name) >= oldest.parse().ok())
+}
+
+/// The first number of what it calls its version.
+fn version(program: &str) -> Option<u32> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?.parse().ok()
 }
 
 #[test]

@@ -50,7 +50,9 @@ fn typed(block: &Block<'_>) -> Vec<Step> {
             ["cargo run ", "cargo install "].iter().any(|begin| step.command.starts_with(begin))
         });
         // Held to what it prints by sections.rs.
-        steps.iter_mut().for_each(|step| step.shown.clear());
+        for step in &mut steps {
+            step.shown.clear();
+        }
     }
     steps
 }

@@ -59,9 +59,9 @@ fn imports(rooms: &BTreeSet<String>) -> Arrows {
         let place = root().join("src").join(from);
         let mut texts = Vec::new();
         if place.is_dir() {
-            collect(&place, &mut texts)
+            collect(&place, &mut texts);
         } else {
-            collect(&place.with_extension("rs"), &mut texts)
+            collect(&place.with_extension("rs"), &mut texts);
         }
         for text in texts {
             let named = named_rooms(&text).into_iter().filter(|to| to != from && rooms.contains(to));
