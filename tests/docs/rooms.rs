@@ -157,8 +157,14 @@ const MARGIN: usize = 20;
 fn draw(rooms: &BTreeSet<String>, arrows: &Arrows, floors: &BTreeMap<String, usize>) -> String {
     let known = |name: &str| ROOMS.iter().find(|room| room.name == name);
     let top = floors.values().max().copied().unwrap_or_default();
-    // A room that nobody has placed yet stands at the right.
-    let column = |name: &str| known(name).map_or(3, |room| room.column);
+    // Rooms that nobody has placed yet stand at the right.
+    let unplaced: Vec<_> = rooms.iter().filter(|name| known(name).is_none()).collect();
+    let column = |name: &str| {
+        let last = || 3 + unplaced.iter().position(|other| *other == name).unwrap_or_default();
+        known(name).map_or_else(last, |room| room.column)
+    };
+    let places: BTreeSet<_> = rooms.iter().map(|name| (column(name), floors[name])).collect();
+    assert_eq!(places.len(), rooms.len(), "two rooms stand in one place: give one another column");
     let columns = rooms.iter().map(|name| column(name)).max().unwrap_or_default() + 1;
     let x = |name: &str| MARGIN + column(name) * COLUMN;
     let y = |name: &str| MARGIN + (top - floors[name]) * FLOOR;
