@@ -251,6 +251,7 @@ impl<'a> Sidecar<'a> {
                 times,
                 next_ms,
                 fix = trouble.code.entry().fix,
+                more = trouble.code.command(),
                 "{}; the values in place stay",
                 trouble.failure
             );

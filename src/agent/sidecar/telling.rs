@@ -79,7 +79,8 @@ impl Sidecar<'_> {
                 self.state.told(Moment::now());
             }
             Err(failure) => {
-                tracing::warn!(code = failure.code.id(), fix = failure.code.entry().fix, "{failure}");
+                let code = failure.code;
+                tracing::warn!(code = code.id(), fix = code.entry().fix, more = code.command(), "{failure}");
                 self.metrics.told(Telling::Failed);
                 // It still has to learn of it.
                 self.state.due = Some(Moment::now() + self.interval().max(self.limit().pause));
