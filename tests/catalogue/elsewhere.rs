@@ -215,7 +215,7 @@ const UNPROVOKED: &[(&str, &str)] = &[
     ("ESC414", "what is taken for impossible: whoever can provoke it has found a defect to mend"),
     (
         "ESC611",
-        "the kernel refuses a signal between two processes of one user only under rules of the node's, such as a security module's",
+        "the process would have to end between the look and the signal, three times; or a security module of the node to forbid it",
     ),
 ];
 
