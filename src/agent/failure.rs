@@ -48,11 +48,12 @@ impl Failure {
         Self { code, kind, what: what.into() }
     }
 
-    /// `[ESC301] what. Fix: …`, cut in the middle if it is too long for kubelet, so that the fix is there.
+    /// `[ESC301] what. Fix: … More: …`, cut in the middle if it is too long for kubelet, so that fix and hint are there.
     pub fn termination_message(&self) -> String {
         let mut head = self.to_string();
         let stop = if head.ends_with(['.', '?']) { "" } else { "." };
-        let tail = format!("{stop} Fix: {}", self.code.entry().fix);
+        let hint = crate::codes::hint(&head).unwrap_or_default();
+        let tail = format!("{stop} Fix: {} {hint}", self.code.entry().fix);
         let room = TERMINATION_MESSAGE_LIMIT.saturating_sub(tail.len());
         if head.len() > room {
             const ELLIPSIS: char = '…';
@@ -144,10 +145,20 @@ mod tests {
         let short = Failure::new(codes::NUL, Kind::Data, "variable A holds a NUL byte");
         assert_eq!(
             short.termination_message(),
-            "[ESC407] variable A holds a NUL byte. Fix: Deliver the value as a file."
+            "[ESC407] variable A holds a NUL byte. Fix: Deliver the value as a file. More: esc-injector explain ESC407"
         );
         let long = Failure::new(codes::NUL, Kind::Data, "ä".repeat(5000)).termination_message();
         assert!(long.len() <= TERMINATION_MESSAGE_LIMIT && long.len() > TERMINATION_MESSAGE_LIMIT - 4);
-        assert!(long.ends_with("ä…. Fix: Deliver the value as a file."));
+        assert!(
+            long.ends_with("ä…. Fix: Deliver the value as a file. More: esc-injector explain ESC407"),
+            "{long}"
+        );
+        // A code that is cut away is still explained.
+        let several = format!("{}; [ESC415] variable B", "ä".repeat(5000));
+        let several = Failure::new(codes::NUL, Kind::Data, several).termination_message();
+        assert!(
+            several.len() <= TERMINATION_MESSAGE_LIMIT && several.ends_with("ESC407 ESC415"),
+            "{several}"
+        );
     }
 }

@@ -89,10 +89,7 @@ fn report(rewritten: &[Rewritten]) -> Result<(), Failure> {
         [] => Ok(()),
         _ => Err(Failure::new(
             Exit::Data,
-            format!(
-                "refused, and so would the webhook\n  {}\n`esc-injector explain CODE` tells more",
-                refusals.join("\n  ")
-            ),
+            format!("refused, and so would the webhook\n  {}", refusals.join("\n  ")),
         )),
     }
 }

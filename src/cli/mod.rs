@@ -61,10 +61,12 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
-            // A closed pipe leaves nobody to tell.
-            let _ = error.print();
-            return exit.into();
+            let printed = error.print();
+            if error.use_stderr() {
+                // Nobody is left to tell when stderr itself is closed.
+                return Exit::Usage.into();
+            }
+            return output::written(printed).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
         }
     };
     let result = match cli.command {

@@ -70,8 +70,8 @@ super::codes! {
     NEVER_RESTARTS = "ESC212" {
         title: "The pod has one try",
         cause: "A warning: with `restartPolicy: Never`, an agent that can't reach ESC within its timeout fails the pod for good.",
-        fix: "Leave it if whoever makes the pod makes another, such as a Job. Otherwise give the fetch more time, or let the application start without values.",
-        example: "esc.pulumi.com/timeout: 10m",
+        fix: "Leave it if whoever makes the pod makes another, such as a Job; a longer `esc.pulumi.com/timeout` makes it rarer. Otherwise let the application start without values.",
+        example: "esc.pulumi.com/on-failure: start",
     }
     ON_COMMAND_LINE = "ESC213" {
         title: "A value shows on the command line",
