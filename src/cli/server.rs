@@ -22,7 +22,11 @@ use super::{
 use crate::{
     esc::pattern::Pattern,
     secret::Secret,
-    server::{Clock, Config, ConfigError, Server, Storage, identity::Issuer, new_token},
+    server::{
+        Clock, Config, ConfigError, Server, Storage,
+        identity::{self, Issuer},
+        new_token,
+    },
 };
 
 /// Serve environments, as ESC would.
@@ -69,6 +73,9 @@ pub struct Args {
     /// File with such tokens, one a line
     #[arg(long, env = "ESC_INJECTOR_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Issuers whose identity tokens are exchanged for access tokens, and their policies, in YAML
+    #[arg(long, env = "ESC_INJECTOR_ISSUERS", value_name = "FILE", conflicts_with = "oidc_issuer")]
+    issuers: Option<PathBuf>,
     /// Issuer whose identity tokens are exchanged for access tokens: the exact `iss`
     #[arg(long, env = "ESC_INJECTOR_OIDC_ISSUER", value_name = "URL", requires_all = ["oidc_jwks", "oidc_subject"])]
     oidc_issuer: Option<String>,
@@ -131,7 +138,7 @@ async fn serve(args: Args) -> Result<(), Failure> {
     let (listen, dev) = (args.listen, args.dev);
     let mut config = args.into_config()?;
     let mut printed = None;
-    if dev && config.tokens.is_empty() && config.issuer.is_none() {
+    if dev && config.tokens.is_empty() && config.issuers.is_empty() {
         let token = new_token().map_err(|error| failure(Exit::Internal, "making a token", &error))?;
         printed = Some(token.clone());
         config.tokens.push(token);
@@ -144,8 +151,8 @@ async fn serve(args: Args) -> Result<(), Failure> {
         ConfigError::NobodyCanSignIn => Failure::new(
             Exit::Usage,
             format!(
-                "{error}: give --token or --token-file for people and tests, or --oidc-issuer, --oidc-jwks and \
-                 --oidc-subject for pods, or make a token in the data directory: esc-injector server token create"
+                "{error}: give --token or --token-file for people and tests, or --issuers, or --oidc-issuer, \
+                 --oidc-jwks and --oidc-subject, for pods, or make a token in the data directory: esc-injector server token create"
             ),
         ),
         _ => Failure::from_error(Exit::Configuration, &error),
@@ -187,12 +194,16 @@ impl Args {
         if tokens.iter().any(Secret::is_empty) {
             return Err(Failure::new(Exit::Usage, "--token is empty"));
         }
-        let issuer = match (self.oidc_issuer, self.oidc_jwks, self.oidc_subject) {
-            (Some(url), Some(key_set), Some(subject)) => {
-                Some(Issuer { url, key_set, subject: Pattern::new(subject), audiences: self.oidc_audience })
-            }
-            _ => None,
+        let mut issuers = match &self.issuers {
+            Some(path) => identity::read(path)
+                .map_err(|error| Failure::new(Exit::Configuration, format!("--issuers {error}")))?,
+            None => Vec::new(),
         };
+        if let (Some(url), Some(key_set), Some(subject)) =
+            (self.oidc_issuer, self.oidc_jwks, self.oidc_subject)
+        {
+            issuers.push(Issuer::of_subjects(url, key_set, Pattern::new(subject), self.oidc_audience));
+        }
         let tls = match (self.tls_cert, self.tls_key) {
             (Some(certificate), Some(key)) => Some(read_tls(&certificate, &key)?),
             _ => None,
@@ -209,7 +220,7 @@ impl Args {
             storage,
             organizations: self.organization,
             tokens,
-            issuer,
+            issuers,
             audit: self.audit_log,
             test_providers: self.test_providers,
             tls,

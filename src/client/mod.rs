@@ -16,7 +16,7 @@ mod transport;
 
 pub use api::{Answered, Client, Settings};
 pub use auth::Credentials;
-pub use callback::{callback, reason};
+pub use callback::{callback, direct, reason};
 pub use diagnostic::Diagnostic;
 pub use error::{AccessError, Action, Cause};
 pub(crate) use retry::chance;

@@ -56,7 +56,7 @@ pub struct Config {
     /// Personal tokens of the user `dev`, a member of every organization.
     pub tokens: Vec<Secret>,
     /// Whose identity tokens are exchanged for access tokens.
-    pub issuer: Option<identity::Issuer>,
+    pub issuers: Vec<identity::Issuer>,
     /// The file for the audit log; the one in the data directory when there is one and none is given.
     pub audit: Option<PathBuf>,
     /// Whether definitions may call the providers that only tests can want, and hide secrets by a cipher that
@@ -145,7 +145,7 @@ struct App {
     policy: policy::Policy,
     tokens: access::Tokens,
     audit: Option<audit::Audit>,
-    issuer: Option<Arc<identity::Issuer>>,
+    issuers: Arc<identity::Issuers>,
     sessions: sessions::Sessions,
     providers: Arc<providers::Registry>,
     evaluations: Arc<Semaphore>,
@@ -192,7 +192,7 @@ impl Server {
         let storage::Opened { store, vault, policy, audit } =
             storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
         let kept = store.tokens().map_err(|error| storage::broken(Path::new("the store"), &error))?;
-        if config.tokens.is_empty() && config.issuer.is_none() && kept.is_empty() {
+        if config.tokens.is_empty() && config.issuers.is_empty() && kept.is_empty() {
             return Err(ConfigError::NobodyCanSignIn);
         }
         let tokens = access::Tokens::new(&config.tokens);
@@ -206,7 +206,7 @@ impl Server {
             policy,
             tokens,
             audit,
-            issuer: config.issuer.map(Arc::new),
+            issuers: Arc::new(identity::Issuers::new(config.issuers)),
             sessions: sessions::Sessions::default(),
             providers: Arc::new(providers::Registry::new(config.test_providers)),
             evaluations: Arc::new(Semaphore::new(MAX_EVALUATIONS)),
