@@ -1,7 +1,13 @@
-//! Every YAML example with annotations of ours goes through the injector.
+//! Every YAML example goes through what reads it: with annotations of ours, the injector.
 //!
-//! A block is a manifest, a pod without its `kind`, or annotations alone. `yaml refused ESC202` marks one that is
-//! refused, with the codes of the refusal; `yaml untouched` one that asks for nothing.
+//! | Words | What it is |
+//! |---|---|
+//! | `yaml` | a manifest of Kubernetes; of those with our annotations also a pod without its `kind`, or annotations alone |
+//! | `yaml refused ESC202` | what is refused, with the codes of the refusal |
+//! | `yaml untouched` | what asks for nothing |
+//! | `yaml values` | values of the chart |
+//! | `yaml environment file=NAME` | a definition of an environment, which commands of the page open |
+//! | `yaml foreign` | a file of somebody else's software: only read |
 
 use std::collections::BTreeSet;
 
@@ -12,7 +18,7 @@ use esc_injector::{
 };
 use serde_json::{Value, json};
 
-use super::{Block, pages, read};
+use super::{Block, kinds, pages, read, schema};
 
 #[test]
 fn examples_do_what_the_pages_say() {
@@ -20,7 +26,7 @@ fn examples_do_what_the_pages_say() {
     let mut wrong = Vec::new();
     for page in pages() {
         for block in read(&page.text).0 {
-            if block.info.first() == Some(&"yaml") && block.text.contains(PREFIX) {
+            if block.info.first() == Some(&"yaml") {
                 tried += 1;
                 if let Err(why) = attempt(&block) {
                     wrong.push(format!("{}:{}: {why}", page.name, block.line));
@@ -36,9 +42,25 @@ fn attempt(block: &Block<'_>) -> Result<(), String> {
     let nodes = yaml::parse(&block.text).map_err(|error| error.to_string())?;
     let mut objects = Vec::new();
     for node in &nodes {
-        let value = yaml::to_json(node, Dialect::Kubernetes).map_err(|error| error.to_string())?;
-        objects.push(manifest(value));
+        objects.push(yaml::to_json(node, Dialect::Kubernetes).map_err(|error| error.to_string())?);
     }
+    let words: Vec<_> = block.info.iter().copied().filter(|word| !word.contains('=')).collect();
+    match words.as_slice() {
+        ["yaml", "foreign"] => return Ok(()),
+        ["yaml", "environment"] if block.info.len() == 3 && objects[0].get("values").is_some() => {
+            return Ok(());
+        }
+        ["yaml", "values"] => return none(objects.iter().flat_map(schema::wrong_values)),
+        _ => none(objects.iter().filter(|object| object.get("kind").is_some()).flat_map(kinds::wrong))?,
+    }
+    if block.is_held && !block.text.contains(PREFIX) {
+        return Ok(());
+    }
+    if !block.text.contains(PREFIX) {
+        let are_manifests = words == ["yaml"] && objects.iter().all(|object| object.get("kind").is_some());
+        return if are_manifests { Ok(()) } else { Err("neither a manifest nor marked".to_owned()) };
+    }
+    let mut objects: Vec<_> = objects.into_iter().map(manifest).collect();
     if objects.iter().all(|object| workload::pod(object).is_none()) {
         objects.push(pod(json!({"metadata": {"annotations": {(format!("{PREFIX}inject")): "true"}}})));
     }
@@ -53,12 +75,17 @@ fn attempt(block: &Block<'_>) -> Result<(), String> {
             Err(problems) => refused.extend(problems.iter().map(|problem| problem.code.id())),
         }
     }
-    match block.info.as_slice() {
+    match words.as_slice() {
         ["yaml"] if refused.is_empty() && changed => Ok(()),
         ["yaml", "untouched"] if refused.is_empty() && !changed => Ok(()),
         ["yaml", "refused", codes @ ..] if refused == codes.iter().copied().collect() => Ok(()),
         expected => Err(format!("marked {expected:?}, but refused with {refused:?}, changed: {changed}")),
     }
+}
+
+fn none(problems: impl Iterator<Item = String>) -> Result<(), String> {
+    let problems: Vec<_> = problems.collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
 /// As lenient as it has to be: examples of a token from a Secret, and of another ESC, are legal for some operator.

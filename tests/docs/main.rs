@@ -1,4 +1,5 @@
-//! The documentation keeps its word: what is generated is current, examples are accepted, links lead somewhere.
+//! The documentation keeps its word: what is generated is current, commands print what is shown, examples are accepted,
+//! links lead somewhere. [`blocks`] says what becomes of each block of code.
 //!
 //! `UPDATE_DOCS=1 cargo test --test docs` rewrites the generated sections.
 #![allow(
@@ -10,11 +11,18 @@
     reason = "tests fail by panicking"
 )]
 
+mod blocks;
+mod claims;
 mod demo;
+mod elision;
 mod examples;
+mod kinds;
 mod links;
 mod maps;
+mod recipes;
+mod schema;
 mod sections;
+mod session;
 mod tables;
 mod values;
 
@@ -56,6 +64,8 @@ struct Block<'a> {
     /// Words after the opening fence: the language first.
     info: Vec<&'a str>,
     text: String,
+    /// It stands in a section that is written from what the code or the cluster says, and is held to it there.
+    is_held: bool,
 }
 
 /// The code blocks of a page, and the lines outside of them with their numbers.
@@ -63,13 +73,19 @@ fn read(text: &str) -> (Vec<Block<'_>>, Vec<(usize, &str)>) {
     let mut blocks: Vec<Block<'_>> = Vec::new();
     let mut prose = Vec::new();
     let mut open: Option<&str> = None;
+    let mut is_held = false;
     for (index, line) in text.lines().enumerate() {
         let content = line.trim_start();
+        match content.strip_prefix("<!-- ") {
+            Some(mark) if mark.starts_with("generated: ") || mark.starts_with("captured: ") => is_held = true,
+            Some(mark) if mark.starts_with("end of ") => is_held = false,
+            _ => {}
+        }
         match (open, content.strip_prefix("```")) {
             (None, Some(info)) => {
                 open = line.strip_suffix(content);
                 let info = info.split_whitespace().collect();
-                blocks.push(Block { line: index + 1, info, text: String::new() });
+                blocks.push(Block { line: index + 1, info, text: String::new(), is_held });
             }
             (Some(_), Some("")) => open = None,
             (Some(indent), _) => {
