@@ -48,6 +48,11 @@ impl Failure {
         Self::new(exit, chain(error))
     }
 
+    /// What failed, for those who go on without.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Writes the message to stderr and gives the exit code.
     pub fn report(&self) -> ExitCode {
         // Nobody is left to tell when stderr itself is closed.
