@@ -69,6 +69,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let options = Options { namespace: args.namespace, keys };
     let conversion =
         convert::convert(&inputs, &options).map_err(|error| Failure::from_error(Exit::Data, &error))?;
+    if !conversion.unknown_keys.is_empty() {
+        let names = conversion.unknown_keys.join(", ");
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("--keys: no ExternalSecret here makes Secret {names}"),
+        ));
+    }
     match args.output {
         OutputFormat::Json => output::print(|out| as_json(out, &conversion))?,
         OutputFormat::Text => {
@@ -124,7 +131,9 @@ fn list(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
             writeln!(out, "  instead: {instead}")?;
         }
     }
-    for (what, names) in [("converted", &conversion.converted), ("no longer needed", &conversion.replaced)] {
+    for (what, names) in
+        [("converted", &conversion.converted), ("not needed by what is here any more", &conversion.replaced)]
+    {
         if !names.is_empty() {
             writeln!(out, "{what}: {}", names.join(", "))?;
         }

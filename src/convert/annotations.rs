@@ -169,7 +169,7 @@ fn long(entry: &Entry, receivers: &BTreeSet<&str>) -> Value {
     }
 }
 
-fn document(comment: String, annotations: Map<String, Value>) -> Document {
+fn document(comment: String, annotations: &Map<String, Value>) -> Document {
     Document { comment, value: json!({"metadata": {"annotations": annotations}}), text: None }
 }
 
@@ -214,7 +214,7 @@ pub fn to_paste(bundle: &Bundle, options: &Options, report: &mut Report) -> Opti
         "For the pods of namespace {namespace} that {what} {name}: paste the annotations, and take the references out.\n\
          Keys in capitals are variables here, others files below /run/secrets/esc: change that as the pods need it.",
     );
-    Some(document(comment, of(&delivery, true)))
+    Some(document(comment, &of(&delivery, true)))
 }
 
 /// How to find out what the manifests don't say.
@@ -267,7 +267,7 @@ pub fn of_store(store: &Store, options: &Options) -> Option<Document> {
         ..Delivery::default()
     };
     let comment = format!("For pods that use {kind} {name}: all that the environment projects.");
-    Some(document(comment, of(&delivery, true)))
+    Some(document(comment, &of(&delivery, true)))
 }
 
 /// Whether the pod has annotations of ours already.

@@ -107,7 +107,7 @@ pub struct Bundle {
 #[derive(Debug)]
 pub enum Resolved {
     /// What it holds.
-    Item(Item),
+    Item(Box<Item>),
     /// One of several objects has it, and only the environment knows which.
     Ambiguous,
     /// There is none of that name.
@@ -118,9 +118,11 @@ impl Bundle {
     /// What a key holds.
     pub fn resolve(&self, key: &str) -> Resolved {
         match (self.items.get(key), self.members.as_slice()) {
-            (Some(item), _) => Resolved::Item(item.clone()),
+            (Some(item), _) => Resolved::Item(Box::new(item.clone())),
             (None, []) => Resolved::Absent,
-            (None, [members]) => members.item(key).map_or(Resolved::Absent, Resolved::Item),
+            (None, [members]) => {
+                members.item(key).map_or(Resolved::Absent, |item| Resolved::Item(Box::new(item)))
+            }
             (None, _) => Resolved::Ambiguous,
         }
     }
@@ -135,7 +137,7 @@ impl Bundle {
         let mut named = Vec::new();
         for key in keys {
             match self.resolve(key) {
-                Resolved::Item(item) => named.push((key.clone(), item)),
+                Resolved::Item(item) => named.push((key.clone(), *item)),
                 Resolved::Ambiguous => return false,
                 Resolved::Absent => {}
             }

@@ -37,6 +37,15 @@ pub fn read(manifests: &[Manifest], stores: &[Store], options: &Options, report:
     for (index, manifest) in manifests.iter().enumerate() {
         let object = &manifest.value;
         let mut at = report.at(index);
+        let (namespace, _) = object::namespaced(object, &options.namespace);
+        let references = store_references(object);
+        let is_foreign = |reference: &&Value| {
+            stores::find(stores, reference, &namespace).is_some_and(|store| store.is_foreign)
+        };
+        // What other providers' stores hold is none of our business.
+        if !references.is_empty() && references.iter().all(is_foreign) {
+            continue;
+        }
         match object::kind_in(object, GROUP) {
             Some("ExternalSecret") => bundles.extend(one(index, object, stores, options, &mut at)),
             Some("ClusterExternalSecret") => at.left(
@@ -49,9 +58,6 @@ pub fn read(manifests: &[Manifest], stores: &[Store], options: &Options, report:
                 "writes to ESC, which an injector never does",
                 "keep it, or write with `esc env set` from where the secret comes from",
             ),
-            _ if object::kind_in(object, "generators.external-secrets.io").is_some() => {
-                at.left("", "makes a new secret, which an injector never does", "make it in ESC, or keep the generator");
-            }
             _ => {}
         }
     }
@@ -73,7 +79,7 @@ fn one(index: usize, object: &Value, stores: &[Store], options: &Options, at: &m
     let found: Vec<_> =
         references.iter().filter_map(|reference| stores::find(stores, reference, &namespace)).collect();
     if found.is_empty() {
-        let what = "its store is not among the manifests, or not Pulumi's";
+        let what = "its store is not among the manifests";
         at.left("spec.secretStoreRef", what, "give the SecretStore as well");
         return None;
     }
@@ -101,6 +107,9 @@ fn one(index: usize, object: &Value, stores: &[Store], options: &Options, at: &m
     }
     Some(bundle)
 }
+
+/// Where the template is.
+const AT: &str = "spec.target.template";
 
 /// Something that is told and keeps the object in use.
 const KEEP: &str = "keep the ExternalSecret for this";
@@ -256,16 +265,17 @@ impl Reader<'_, '_> {
         let field = if own.is_some() { source.as_str() } else { "spec.secretStoreRef" };
         match store {
             Some(Store { origin: Some(origin), .. }) => Some(origin.clone()),
-            Some(_) => {
-                self.left(field, "its store could not be read", "see what is said of the store");
+            Some(store) => {
+                let what = if store.is_foreign {
+                    "its store is another provider's"
+                } else {
+                    "its store could not be read"
+                };
+                self.left(field, what, "keep the ExternalSecret for this");
                 None
             }
             None => {
-                self.left(
-                    field,
-                    "its store is not among the manifests, or not Pulumi's",
-                    "give the SecretStore as well",
-                );
+                self.left(field, "its store is not among the manifests", "give the SecretStore as well");
                 None
             }
         }
@@ -323,7 +333,6 @@ impl Reader<'_, '_> {
     /// The template's keys, which stand instead of the others unless they are to be merged.
     fn template(&mut self) {
         let Some(template) = self.object.pointer("/spec/target/template") else { return };
-        const AT: &str = "spec.target.template";
         let known = ["engineVersion", "type", "metadata", "mergePolicy", "data", "templateFrom"];
         object::unknown(Some(template), &known, self.at, AT);
         if let Some(metadata) = template.get("metadata").and_then(Value::as_object)
@@ -369,7 +378,7 @@ impl Reader<'_, '_> {
 
     fn templated(&self, text: &str) -> Result<Item, String> {
         let item = |key: &str| match self.bundle.resolve(key) {
-            Resolved::Item(item) => Some(item),
+            Resolved::Item(item) => Some(*item),
             Resolved::Ambiguous | Resolved::Absent => None,
         };
         let (template, keys) = match template::convert(text, item)? {

@@ -14,9 +14,11 @@ mod annotations;
 mod bundle;
 mod csi;
 mod delivery;
+mod edit;
 mod eso;
 mod input;
 mod object;
+mod others;
 mod report;
 mod rewrite;
 mod stores;
@@ -48,6 +50,8 @@ pub struct Conversion {
     pub replaced: Vec<String>,
     /// The workloads that were changed.
     pub converted: Vec<String>,
+    /// Names in [`Options::keys`] that no Secret has.
+    pub unknown_keys: Vec<String>,
 }
 
 impl Conversion {
@@ -75,6 +79,7 @@ pub fn convert(inputs: &[Input], options: &Options) -> Result<Conversion, InputE
     let stores = stores::read(&manifests, options, &mut report);
     let mut bundles = eso::read(&manifests, &stores, options, &mut report);
     bundles.extend(csi::read(&manifests, options, &mut report));
+    others::mark(&manifests, &mut bundles, options, &mut report);
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
     for (index, manifest) in manifests.iter().enumerate() {
         outcomes.push(rewrite::workload(index, &manifest.value, &mut bundles, options, &mut report));
@@ -85,6 +90,7 @@ pub fn convert(inputs: &[Input], options: &Options) -> Result<Conversion, InputE
         findings: Vec::new(),
         replaced: Vec::new(),
         converted: Vec::new(),
+        unknown_keys: unknown_keys(&bundles, options),
     };
     let kept = stores::kept(&manifests, &stores, &bundles, options);
     for (index, (manifest, outcome)) in manifests.iter().zip(outcomes).enumerate() {
@@ -113,6 +119,16 @@ pub fn convert(inputs: &[Input], options: &Options) -> Result<Conversion, InputE
     }
     conversion.findings = report.into_findings(&manifests);
     Ok(conversion)
+}
+
+/// The names that were given keys, and that no Secret has.
+fn unknown_keys(bundles: &[Bundle], options: &Options) -> Vec<String> {
+    let is_known = |wanted: &str| {
+        bundles.iter().any(|Bundle { name: (namespace, name), .. }| {
+            wanted == name || wanted.split_once('/') == Some((namespace, name))
+        })
+    };
+    options.keys.keys().filter(|name| !is_known(name)).cloned().collect()
 }
 
 /// Each namespace with converted workloads is to be opened for injection.

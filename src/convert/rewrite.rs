@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Options, Outcome, annotations,
     bundle::{Bundle, Content, Item, Resolved},
     delivery::{Delivery, Entry},
-    object,
+    edit, object,
     report::{At, Report},
-    uses::{self, Container, Read, Use, Volume},
+    uses::{self, Read, Use, Volume},
 };
 use crate::{
     inject::{self, Context, Policy},
@@ -27,7 +27,7 @@ const MIN_REFRESH: u64 = 60;
 #[derive(Debug)]
 enum Gets {
     Variables(Vec<(String, Entry)>),
-    Projection(Item),
+    Projection(Box<Item>),
     Files(Vec<(String, Entry)>),
 }
 
@@ -67,7 +67,7 @@ pub fn workload(
     };
     let resolved: Vec<_> =
         uses.iter().map(|one| if asks { worker.leave(one) } else { worker.resolve(one) }).collect();
-    let base = worker.base(&uses, &resolved);
+    let base = base(&uses, &resolved);
     let mut done = Vec::new();
     for (one, gets) in uses.iter().zip(resolved) {
         done.push(gets.is_some_and(|gets| worker.place(one, gets, base.as_deref())));
@@ -79,9 +79,9 @@ pub fn workload(
     }
     let mut changed = object.clone();
     let pod = path.iter().try_fold(&mut changed, |value, key| value.get_mut(*key))?;
-    remove(pod.get_mut("spec")?, uses.iter().zip(&done).filter(|(_, done)| **done).map(|(one, _)| one));
+    edit::remove(pod.get_mut("spec")?, uses.iter().zip(&done).filter(|(_, done)| **done).map(|(one, _)| one));
     let everyone = everyone(spec, &delivery);
-    annotate(pod, annotations::of(&delivery, everyone));
+    edit::annotate(pod, annotations::of(&delivery, everyone));
     let account = object::text(spec, "/serviceAccountName").unwrap_or("default").to_owned();
     for bundle in used(&uses, &done).into_iter().filter_map(|index| bundles.get(index)) {
         annotations::told_identity(bundle, Some(&account), options, report);
@@ -174,7 +174,7 @@ impl Worker<'_, '_> {
         mark(self.bundles, &bundles_of(one), false);
         match &one.read {
             Read::Variable { bundle, name, key } => match self.bundles.get(*bundle)?.resolve(key) {
-                Resolved::Item(item) => Some(Gets::Variables(vec![(name.clone(), entry(one, item, None))])),
+                Resolved::Item(item) => Some(Gets::Variables(vec![(name.clone(), entry(one, *item, None))])),
                 Resolved::Ambiguous => {
                     let what = format!("key {key} may come from several objects");
                     self.left(one, what, "name the key in the ExternalSecret's spec.data")
@@ -199,7 +199,7 @@ impl Worker<'_, '_> {
             {
                 let content = Content::Path(members.path.clone());
                 let item = Item { origin: members.origin.clone(), content, decode: None, format: None };
-                return Some(Gets::Projection(item));
+                return Some(Gets::Projection(Box::new(item)));
             }
             let how = annotations::how_to_name(&found);
             return self.left(one, "which keys there are, only the environment knows", how);
@@ -234,7 +234,7 @@ impl Worker<'_, '_> {
                             let what = format!("nothing makes key {}, or several objects may", file.key);
                             return self.left(one, what, "name the key in the ExternalSecret's spec.data");
                         };
-                        gets.push((file.path.clone(), entry(one, item, file.mode.or(volume.mode))));
+                        gets.push((file.path.clone(), entry(one, *item, file.mode.or(volume.mode))));
                     }
                 }
                 None if found.is_closed() => {
@@ -246,7 +246,7 @@ impl Worker<'_, '_> {
                 None => {
                     let single = sub_path.map(|path| (path, found.resolve(path)));
                     if let Some((path, Resolved::Item(item))) = single {
-                        gets.push((path.to_owned(), entry(one, item, volume.mode)));
+                        gets.push((path.to_owned(), entry(one, *item, volume.mode)));
                         continue;
                     }
                     let how = annotations::how_to_name(&found);
@@ -267,21 +267,6 @@ impl Worker<'_, '_> {
         Some(Gets::Files(gets))
     }
 
-    /// Where files appear: where the pod's only volume of them is mounted. None where there are several, or none.
-    fn base(&self, uses: &[Use], resolved: &[Option<Gets>]) -> Option<String> {
-        let mounts = uses.iter().zip(resolved).filter(|(_, gets)| gets.is_some());
-        let paths: BTreeSet<_> = mounts
-            .filter_map(|(one, _)| match &one.read {
-                Read::Files { mount_path, sub_path: None, .. } => Some(mount_path.trim_end_matches('/')),
-                _ => None,
-            })
-            .collect();
-        match (paths.len(), paths.first()) {
-            (1, Some(path)) => Some((*path).to_owned()),
-            _ => None,
-        }
-    }
-
     /// Puts what a use reads into the delivery, all of it or nothing.
     fn place(&mut self, one: &Use, gets: Gets, base: Option<&str>) -> bool {
         let namespace = self.namespace;
@@ -291,7 +276,7 @@ impl Worker<'_, '_> {
             }
             Gets::Projection(item) => self.delivery.admits(item, namespace),
             Gets::Files(all) => all.iter().try_for_each(|(name, entry)| {
-                self.delivery.admits_file(&self.file_name(one, name, base), entry, namespace)
+                self.delivery.admits_file(&file_name(one, name, base), entry, namespace)
             }),
         };
         if let Err(why) = result {
@@ -308,7 +293,7 @@ impl Worker<'_, '_> {
             Gets::Projection(item) => self.delivery.add_projection(&item, &one.container.name, namespace),
             Gets::Files(all) => {
                 for (name, entry) in all {
-                    let name = self.file_name(one, &name, base);
+                    let name = file_name(one, &name, base);
                     self.tell_moved(one, &name, base);
                     self.delivery.add_file(&name, entry, namespace);
                 }
@@ -316,16 +301,6 @@ impl Worker<'_, '_> {
             }
         }
         true
-    }
-
-    /// The name of a file below where files appear.
-    fn file_name(&self, one: &Use, name: &str, base: Option<&str>) -> String {
-        match &one.read {
-            Read::Files { volume, sub_path, .. } if sub_path.is_some() || base.is_none() => {
-                format!("{}/{name}", volume.name)
-            }
-            _ => name.to_owned(),
-        }
     }
 
     /// An application looks for its files where they were.
@@ -349,6 +324,31 @@ impl Worker<'_, '_> {
     }
 }
 
+/// Where files appear: where the pod's only volume of them is mounted. None where there are several, or none.
+fn base(uses: &[Use], resolved: &[Option<Gets>]) -> Option<String> {
+    let mounts = uses.iter().zip(resolved).filter(|(_, gets)| gets.is_some());
+    let paths: BTreeSet<_> = mounts
+        .filter_map(|(one, _)| match &one.read {
+            Read::Files { mount_path, sub_path: None, .. } => Some(mount_path.trim_end_matches('/')),
+            _ => None,
+        })
+        .collect();
+    match (paths.len(), paths.first()) {
+        (1, Some(path)) => Some((*path).to_owned()),
+        _ => None,
+    }
+}
+
+/// The name of a file below where files appear.
+fn file_name(one: &Use, name: &str, base: Option<&str>) -> String {
+    match &one.read {
+        Read::Files { volume, sub_path, .. } if sub_path.is_some() || base.is_none() => {
+            format!("{}/{name}", volume.name)
+        }
+        _ => name.to_owned(),
+    }
+}
+
 fn entry(one: &Use, item: Item, mode: Option<u64>) -> Entry {
     Entry {
         item,
@@ -368,66 +368,6 @@ fn everyone(spec: &Value, delivery: &Delivery) -> bool {
         .filter(|name| !inject::policy::EXCLUDED_CONTAINERS.contains(name))
         .collect();
     names == receivers
-}
-
-fn annotate(pod: &mut Value, annotations: Map<String, Value>) {
-    let Some(pod) = pod.as_object_mut() else { return };
-    if pod.get("metadata").is_none_or(Value::is_null) {
-        // Where people look for it.
-        pod.shift_insert(0, "metadata".to_owned(), Value::Object(Map::new()));
-    }
-    let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    match metadata.get_mut("annotations") {
-        Some(Value::Object(present)) => present.extend(annotations),
-        _ => {
-            metadata.insert("annotations".to_owned(), Value::Object(annotations));
-        }
-    }
-}
-
-/// Takes out what is delivered now, and volumes that nobody mounts any more.
-fn remove<'u>(spec: &mut Value, done: impl Iterator<Item = &'u Use>) {
-    let mut volumes = BTreeSet::new();
-    let mut gone: Vec<(&Container, &str, usize)> = Vec::new();
-    for one in done {
-        let (list, kind) = match &one.read {
-            Read::Variable { .. } => ("env", None),
-            Read::Variables { .. } => ("envFrom", None),
-            Read::Files { volume, .. } => ("volumeMounts", Some(volume.name.as_str())),
-        };
-        volumes.extend(kind);
-        let index = one.field.rsplit_once('[').and_then(|(_, rest)| rest.trim_end_matches(']').parse().ok());
-        gone.extend(index.map(|index| (&one.container, list, index)));
-    }
-    // From the end, so that places stay true.
-    gone.sort_by_key(|(_, _, index)| std::cmp::Reverse(*index));
-    for (container, list, index) in gone {
-        let place = format!("/{}/{}", container.list, container.index);
-        if let Some(container) = spec.pointer_mut(&place) {
-            take(container, list, |at, _| at == index);
-        }
-    }
-    let lists = ["/initContainers", "/containers"].into_iter().flat_map(|list| object::list(spec, list));
-    let mounts = lists.flat_map(|container| object::list(container, "/volumeMounts"));
-    let mounted: BTreeSet<String> =
-        mounts.filter_map(|mount| object::text(mount, "/name")).map(str::to_owned).collect();
-    take(spec, "volumes", |_, volume| {
-        object::text(volume, "/name").is_some_and(|name| volumes.contains(name) && !mounted.contains(name))
-    });
-}
-
-/// Takes elements out of a list, and the list with the last.
-fn take(object: &mut Value, list: &str, is_gone: impl Fn(usize, &Value) -> bool) {
-    let Some(object) = object.as_object_mut() else { return };
-    let Some(Value::Array(items)) = object.get_mut(list) else { return };
-    let mut at = 0;
-    items.retain(|item| {
-        at += 1;
-        !is_gone(at - 1, item)
-    });
-    if items.is_empty() {
-        object.shift_remove(list);
-    }
 }
 
 /// What to know of the changed pod: what the webhook would say of it, among others.

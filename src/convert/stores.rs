@@ -17,7 +17,7 @@ use crate::inject::policy;
 /// The operator's API group.
 pub const GROUP: &str = "external-secrets.io";
 
-/// A store of Pulumi's.
+/// A store.
 #[derive(Debug)]
 pub struct Store {
     /// The object, by number.
@@ -26,6 +26,8 @@ pub struct Store {
     pub name: (String, Option<String>, String),
     /// What it leads to; none when it could not be read.
     pub origin: Option<Origin>,
+    /// Whether it is another provider's, and none of our business.
+    pub is_foreign: bool,
 }
 
 impl Store {
@@ -50,7 +52,7 @@ pub fn find<'s>(stores: &'s [Store], reference: &Value, namespace: &str) -> Opti
     })
 }
 
-/// The stores of Pulumi's provider.
+/// The stores; those of other providers by name only.
 pub fn read(manifests: &[Manifest], options: &Options, report: &mut Report) -> Vec<Store> {
     let mut stores = Vec::new();
     for (index, manifest) in manifests.iter().enumerate() {
@@ -58,13 +60,18 @@ pub fn read(manifests: &[Manifest], options: &Options, report: &mut Report) -> V
         let Some(kind @ ("SecretStore" | "ClusterSecretStore")) = object::kind_in(object, GROUP) else {
             continue;
         };
-        let Some(provider) = object.pointer("/spec/provider/pulumi") else { continue };
         let (namespace, name) = object::namespaced(object, &options.namespace);
         let namespace = (kind == "SecretStore").then_some(namespace);
+        let name = (kind.to_owned(), namespace, name);
         let mut at = report.at(index);
-        around(object, &mut at);
-        let origin = origin(provider, &mut at);
-        stores.push(Store { manifest: index, name: (kind.to_owned(), namespace, name), origin });
+        let (origin, is_foreign) = match object.pointer("/spec/provider/pulumi") {
+            Some(provider) => {
+                around(object, &mut at);
+                (origin(provider, &mut at), false)
+            }
+            None => (None, true),
+        };
+        stores.push(Store { manifest: index, name, origin, is_foreign });
     }
     stores
 }

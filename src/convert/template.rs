@@ -1,5 +1,7 @@
 //! The operator's templates, which are Go's, to ours: text with `{{ .key }}` in it. Anything else is left to people.
 
+use std::fmt::Write;
+
 use super::bundle::{Content, Item};
 use crate::esc::path::{Path, Segment};
 
@@ -77,9 +79,9 @@ fn below_values(path: &Path) -> Option<String> {
             }
             Segment::Key(key) => {
                 // The engine's strings have JSON's escapes.
-                out.push_str(&format!("[{}]", serde_json::to_string(key).ok()?));
+                write!(out, "[{}]", serde_json::to_string(key).ok()?).ok()?;
             }
-            Segment::Index(index) if *index >= 0 => out.push_str(&format!("[{index}]")),
+            Segment::Index(index) if *index >= 0 => write!(out, "[{index}]").ok()?,
             Segment::Index(_) | Segment::Wildcard => return None,
         }
     }

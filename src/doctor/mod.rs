@@ -124,7 +124,11 @@ pub async fn examine(client: Client, settings: &Settings) -> Vec<Check> {
     checks.extend(configuration::check(&api, settings).await);
     let deployment = api.get(&fetch::deployment(settings)).await;
     let arguments = replicas::arguments(&deployment);
-    let policy = (settings.policy)(&arguments);
+    let mut policy = (settings.policy)(&arguments);
+    if let (Ok(policy), Some(_)) = (&mut policy, replicas::flag(&arguments, "ca-file")) {
+        let map = api.get(&replicas::config_map(settings)).await;
+        policy.ca_pem = map.ok().as_ref().and_then(replicas::certificates);
+    }
     checks.extend(replicas::check(&api, settings).await);
     let policy = match (policy, &deployment) {
         (Ok(policy), Ok(_)) => Some(policy),
@@ -142,10 +146,9 @@ pub async fn examine(client: Client, settings: &Settings) -> Vec<Check> {
         checks.push(Check::unknown("namespace", "not checked: name one with --namespace"));
         return checks;
     };
-    let policy = policy.unwrap_or_default();
     let object = api.get(&format!("/api/v1/namespaces/{namespace}")).await;
-    checks.extend(namespace::check(&api, namespace, &object, &policy).await);
-    checks.extend(identity::check(&api, settings, namespace, &object, (&policy, &arguments)).await);
+    checks.extend(namespace::check(&api, namespace, &object, &policy.clone().unwrap_or_default()).await);
+    checks.extend(identity::check(&api, settings, &object, policy.as_ref()).await);
     checks
 }
 

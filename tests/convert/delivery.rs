@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -32,6 +32,10 @@ const ENVIRONMENT: &str = r#"values:
     keystore: AAEC/w==
 "#;
 
+fn put(path: &Path, text: &str) {
+    fs::File::create_new(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
 struct Server {
     process: Child,
     url: String,
@@ -40,7 +44,7 @@ struct Server {
 impl Server {
     fn start(dir: &Path) -> Self {
         fs::create_dir_all(dir.join("esc/acme/shop")).unwrap();
-        fs::write(dir.join("esc/acme/shop/prod.yaml"), ENVIRONMENT).unwrap();
+        put(&dir.join("esc/acme/shop/prod.yaml"), ENVIRONMENT);
         let mut process = Command::new(BINARY)
             .args(["server", "--listen", "127.0.0.1:0", "--token", "pul-convert-test", "--dir"])
             .arg(dir.join("esc"))
@@ -85,7 +89,7 @@ fn delivered(object: &str, containers: &[&str]) -> (Texts, Texts) {
         serde_json::from_str(variable("ESC_INJECTOR_PLAN")["value"].as_str().unwrap()).unwrap();
     // As a kubelet would: directories and the token of this machine.
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    fs::write(path("token"), "pul-convert-test").unwrap();
+    put(Path::new(&path("token")), "pul-convert-test");
     plan["api"] = json!({"url": server.url});
     assert_eq!(plan["auth"]["kind"], "token", "{plan}");
     plan["auth"]["tokenFile"] = json!(path("token"));

@@ -107,6 +107,7 @@ fn exit_codes_tell_scripts_how_it_went() {
         (&["convert"], "kind: [\n", 65),
         (&["convert", "-f", "/nowhere"], "", 65),
         (&["convert", "--keys", "x"], "", 64),
+        (&["convert", "--keys", "nobody=x"], &all, 64),
     ] {
         assert_eq!(run(arguments, input).status.code(), Some(code), "{arguments:?}");
     }
@@ -127,8 +128,8 @@ fn programs_get_the_same_as_json() {
 
 #[test]
 fn lists_and_json_are_read_too() {
-    let eso = run(&["convert", KEYS, "--output", "json"], &fixture("csi.yaml"));
-    let whole: Value = serde_json::from_slice(&eso.stdout).unwrap();
+    let output = run(&["convert", "--output", "json"], &fixture("csi.yaml"));
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
     let documents: Vec<Value> = serde_saphyr_documents(&fixture("csi.yaml"));
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string();
     let output = run(&["convert", "--output", "json"], &list);

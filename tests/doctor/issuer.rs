@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 const ISSUER: &str = "https://kubernetes.default.svc";
 
-/// A running server that accepts ServiceAccounts of namespace `shop`; stopped when dropped.
+/// A running server that accepts every `ServiceAccount` of namespace `shop`; stopped when dropped.
 pub struct Esc {
     pub url: String,
     process: Child,
