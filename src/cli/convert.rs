@@ -120,15 +120,15 @@ const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 fn list(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
     for finding in &conversion.findings {
         let Finding { file, line, object, field, what, instead, .. } = finding;
-        let (style, word) = match finding.level {
-            Level::Left => (LEFT, "left"),
-            Level::Note => (NOTE, "note"),
+        let (style, word, way) = match finding.level {
+            Level::Left => (LEFT, "left", "instead"),
+            Level::Note => (NOTE, "note", "to do"),
         };
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
         let field = if field.is_empty() { String::new() } else { format!(", {field}") };
         writeln!(out, "{style}{word}{style:#}: {file}{line}: {object}{field}\n  {what}")?;
         if !instead.is_empty() {
-            writeln!(out, "  instead: {instead}")?;
+            writeln!(out, "  {way}: {instead}")?;
         }
     }
     for (what, names) in

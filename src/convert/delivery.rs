@@ -78,8 +78,25 @@ impl Delivery {
             Some(access) if *access != Access::of(&item.origin, namespace) => {
                 Err("comes from another ESC, or by another token, and a pod has one of each".to_owned())
             }
-            _ => Ok(()),
+            _ => self.collides(item),
         }
+    }
+
+    /// Environments of one pod are opened as one: a property that two of them are asked for is only there once.
+    fn collides(&self, item: &Item) -> Result<(), String> {
+        let Content::Path(path) = &item.content else { return Ok(()) };
+        let own = path.segments();
+        for other in self.variables.values().chain(self.files.values()).map(|entry| &entry.item) {
+            let Content::Path(present) = &other.content else { continue };
+            let lies_in = present.segments().starts_with(own) || own.starts_with(present.segments());
+            if lies_in && other.origin.environment != item.origin.environment {
+                let (one, two) = (&other.origin.environment, &item.origin.environment);
+                return Err(format!(
+                    "reads {path} of {two}, and another place {present} of {one}: opened as one, they have it once"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn open(&mut self, item: &Item, namespace: &str) {

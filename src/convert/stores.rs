@@ -165,8 +165,8 @@ fn account(oidc: &Value, organization: &str, api_url: Option<&str>, at: &mut At<
     let field = below(&below(PROVIDER, "auth"), "oidcConfig");
     object::unknown(Some(oidc), &["organization", "serviceAccountRef", "expirationSeconds"], at, &field);
     if oidc.get("expirationSeconds").is_some() {
-        let instead = "nothing: the agent renews its token in time";
-        at.note(&below(&field, "expirationSeconds"), "has no equivalent", instead);
+        let what = "has no equivalent, and needs none: the agent renews its token in time";
+        at.note(&below(&field, "expirationSeconds"), what, "");
     }
     let account = oidc.get("serviceAccountRef")?;
     let ours = format!("urn:pulumi:org:{organization}");

@@ -68,6 +68,11 @@ fn whatever_has_no_equivalent_is_named_with_its_place_and_a_way_out() {
 }
 
 #[test]
+fn what_one_pod_can_not_have_stays_as_it_was() {
+    insta::assert_snapshot!("corners", shown(&["convert"], &fixture("corners.yaml")));
+}
+
+#[test]
 fn objects_that_no_workload_here_uses_come_out_as_annotations_to_paste() {
     let input = fixture("eso.yaml");
     let alone = input.split("---\n# Kept").next().unwrap();
