@@ -50,6 +50,11 @@ impl Failure {
         Self::new(exit, chain(error))
     }
 
+    /// What failed, for those who go on without.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Writes the message, and where to read on about its codes, to stderr, and gives the exit code.
     pub fn report(&self) -> ExitCode {
         let hint = codes::hint(&self.message).map(|hint| format!("\n{hint}")).unwrap_or_default();

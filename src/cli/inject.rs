@@ -120,7 +120,7 @@ fn print_diffs(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
 }
 
 /// Every input with a name for messages.
-fn read_all(names: Vec<PathBuf>) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn read_all(names: Vec<PathBuf>) -> Result<Vec<(String, String)>, Failure> {
     if names.is_empty() {
         if io::stdin().is_terminal() {
             return Err(Failure::new(

@@ -1,4 +1,4 @@
-//! `esc-injector inject` and `explain`, as a user runs them.
+//! `esc-injector inject` and `explain`, as a user runs them, by either of its names.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -14,6 +14,8 @@ use std::{
 };
 
 use serde_json::Value;
+
+mod invocation;
 
 fn run(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_esc-injector"))
