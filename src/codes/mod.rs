@@ -114,6 +114,9 @@ pub fn near(id: &str) -> Vec<Code> {
     all().filter(is_near).collect()
 }
 
+/// How every hint begins.
+const HINT: &str = "More: esc-injector explain ";
+
 /// What shows explanations.
 const COMMAND: &str = "esc-injector explain";
 
@@ -127,8 +130,12 @@ fn number(id: &str) -> String {
 }
 
 /// The last line of whatever tells a person of a failure: where to read on about the codes that it shows in brackets.
-/// One hint for a message, however many problems it lists; none for one without a code.
+/// One hint for a message, however many problems it lists; none for one without a code, or that passes on a message with
+/// its hint.
 pub fn hint(message: &str) -> Option<String> {
+    if message.contains(HINT) {
+        return None;
+    }
     let mut ids: Vec<&'static str> = Vec::new();
     for (at, _) in message.match_indices("[ESC") {
         let id = message.get(at + 1..).and_then(|rest| rest.split_once(']')).map(|(id, _)| id);
@@ -138,7 +145,7 @@ pub fn hint(message: &str) -> Option<String> {
             ids.push(code.id());
         }
     }
-    if ids.is_empty() { None } else { Some(format!("More: {COMMAND} {}", ids.join(" "))) }
+    if ids.is_empty() { None } else { Some(format!("{HINT}{}", ids.join(" "))) }
 }
 
 /// Declares the codes of one range as constants, and the range's `ALL`.
@@ -199,6 +206,7 @@ mod tests {
             ("[ESC104] a: no\n[ESC101] b: no\n[ESC104] c", Some("More: esc-injector explain ESC104 ESC101")),
             ("reading it: [ESC301] no answer", Some("More: esc-injector explain ESC301")),
             ("no code at all", None),
+            ("denied: [ESC101] a\nMore: esc-injector explain ESC101", None),
             // Not ours, or not a code.
             ("[ESC000] [ESC] [ESC1", None),
             ("ESC301 without brackets", None),

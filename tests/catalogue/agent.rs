@@ -161,10 +161,13 @@ const PAIRS: &[(&str, Scene, Scene)] = &[
     (
         "ESC409",
         (good, |pod| {
-            files(pod, json!([{"name": "tls", "path": "tls"}, {"name": "tls/ca.crt", "path": "tls.ca"}]))
+            files(pod, json!([{"name": "tls", "path": "tls"}, {"name": "tls/ca.crt", "path": "tls.ca"}]));
         }),
         (good, |pod| {
-            files(pod, json!([{"name": "tls.json", "path": "tls"}, {"name": "tls/ca.crt", "path": "tls.ca"}]))
+            files(
+                pod,
+                json!([{"name": "tls.json", "path": "tls"}, {"name": "tls/ca.crt", "path": "tls.ca"}]),
+            );
         }),
     ),
     // Something that is not ours lies in the volume; then it does not.
@@ -183,16 +186,16 @@ const PAIRS: &[(&str, Scene, Scene)] = &[
     (
         "ESC420",
         (good, |pod| {
-            files(pod, json!([{"name": "app.toml", "template": "url = {{ values.db.password | unknown }}"}]))
+            files(pod, json!([{"name": "app.toml", "template": "url = {{ values.db.password | unknown }}"}]));
         }),
         (good, |pod| {
-            files(pod, json!([{"name": "app.toml", "template": "url = {{ values.db.password | tojson }}"}]))
+            files(pod, json!([{"name": "app.toml", "template": "url = {{ values.db.password | tojson }}"}]));
         }),
     ),
     (
         "ESC421",
         (good, |pod| {
-            files(pod, json!([{"name": "big", "template": "{{ values.db.password * 100000000 }}"}]))
+            files(pod, json!([{"name": "big", "template": "{{ values.db.password * 100000000 }}"}]));
         }),
         (good, |pod| files(pod, json!([{"name": "small", "template": "{{ values.db.password }}"}]))),
     ),

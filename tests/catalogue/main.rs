@@ -7,6 +7,7 @@
 //! | that need more machinery | tests of other suites, which `elsewhere` names |
 //! | that nothing can provoke | nobody, and `elsewhere` says why |
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -29,7 +30,11 @@ mod harness;
 mod pods;
 mod wrapper;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use esc_injector::codes;
 
@@ -39,6 +44,36 @@ fn codes_in(text: &str) -> Vec<String> {
     let shown: std::collections::BTreeSet<_> =
         shown.filter(|id| codes::find(id).is_some()).map(str::to_owned).collect();
     shown.into_iter().collect()
+}
+
+/// Texts of the program's own sources, without their tests and comments.
+fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        found.push((path, code.collect::<Vec<_>>().join("\n")));
+    }
+}
+
+#[test]
+fn the_hint_is_made_in_one_place() {
+    let mut found = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    let mut places: Vec<_> = found
+        .iter()
+        .filter(|(_, text)| text.contains("esc-injector explain"))
+        .map(|(path, _)| path.file_name().unwrap().to_str().unwrap())
+        .filter(|name| *name != "explain.rs")
+        .collect();
+    places.sort_unstable();
+    assert_eq!(places, ["mod.rs"], "`codes::hint` and `Code::command` make it");
+    assert_eq!(codes::hint("[ESC301] x").as_deref(), Some("More: esc-injector explain ESC301"));
 }
 
 #[test]

@@ -19,6 +19,7 @@
 //!
 //! `UPDATE_CLI=1 cargo test --test cli` writes what is printed now; then it is read.
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

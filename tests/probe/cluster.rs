@@ -159,7 +159,7 @@ async fn webhook(issuer: &Authority, answering: Answering) -> SocketAddr {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
             let service = TowerToHyperService::new(
-                Router::new().fallback(move |uri: Uri, body: Bytes| admit(answering, uri, body)),
+                Router::new().fallback(async move |uri: Uri, body: Bytes| admit(answering, &uri, &body)),
             );
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
@@ -169,11 +169,11 @@ async fn webhook(issuer: &Authority, answering: Answering) -> SocketAddr {
     address
 }
 
-async fn admit(answering: Answering, uri: Uri, body: Bytes) -> String {
+fn admit(answering: Answering, uri: &Uri, body: &Bytes) -> String {
     if answering == Answering::AnotherProgram {
         return "<html>It works!</html>".to_owned();
     }
-    let review: Value = serde_json::from_slice(&body).unwrap();
+    let review: Value = serde_json::from_slice(body).unwrap();
     let request = &review["request"];
     let patch = STANDARD
         .encode(json!([{"op": "add", "path": "/spec/initContainers", "value": [agent()]}]).to_string());
