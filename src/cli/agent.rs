@@ -94,7 +94,7 @@ fn end(
         Ok(code) => return Ok(code),
         Err(failure) => failure,
     };
-    tracing::error!(code = failure.code.id(), fix = failure.code.entry().fix, "{}", failure.what);
+    tracing::error!(code = failure.code.id(), fix = failure.fix(), "{}", failure.what);
     if let Err(error) = last_words(args.termination_log.as_deref(), &failure.termination_message()) {
         tracing::debug!("no termination message: {error}");
     }

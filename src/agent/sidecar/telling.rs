@@ -79,7 +79,7 @@ impl Sidecar<'_> {
                 self.state.told(Moment::now());
             }
             Err(failure) => {
-                tracing::warn!(code = failure.code.id(), fix = failure.code.entry().fix, "{failure}");
+                tracing::warn!(code = failure.code.id(), fix = failure.fix(), "{failure}");
                 self.metrics.told(Telling::Failed);
                 // It still has to learn of it.
                 self.state.due = Some(Moment::now() + self.interval().max(self.limit().pause));
