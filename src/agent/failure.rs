@@ -21,6 +21,8 @@ pub struct Failure {
     pub kind: Kind,
     /// What was attempted, on what, and why it failed.
     pub what: String,
+    /// What to do about it, where more can be said than the code says.
+    fix: Option<String>,
 }
 
 /// Kinds of failure, as exit codes tell them apart.
@@ -45,7 +47,12 @@ pub enum Kind {
 impl Failure {
     /// A failure in our own words.
     pub fn new(code: Code, kind: Kind, what: impl Into<String>) -> Self {
-        Self { code, kind, what: what.into() }
+        Self { code, kind, what: what.into(), fix: None }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> &str {
+        self.fix.as_deref().unwrap_or(self.code.entry().fix)
     }
 
     /// `[ESC301] what. Fix: … More: …`, cut in the middle if it is too long for kubelet, so that fix and hint are there.
@@ -53,7 +60,7 @@ impl Failure {
         let mut head = self.to_string();
         let stop = if head.ends_with(['.', '?']) { "" } else { "." };
         let hint = crate::codes::hint(&head).unwrap_or_default();
-        let tail = format!("{stop} Fix: {} {hint}", self.code.entry().fix);
+        let tail = format!("{stop} Fix: {} {hint}", self.fix());
         let room = TERMINATION_MESSAGE_LIMIT.saturating_sub(tail.len());
         if head.len() > room {
             const ELLIPSIS: char = '…';
@@ -68,14 +75,15 @@ impl Failure {
 
 impl From<AccessError> for Failure {
     fn from(error: AccessError) -> Self {
-        Self::new(error.code(), kind(&error.cause), error.to_string())
+        Self { fix: error.fix(), ..Self::new(error.code(), kind(&error.cause), error.to_string()) }
     }
 }
 
 /// All refusals in one failure. The first gives code and kind.
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
-        Self::new(error.code(), kind(&error.first().cause), error.to_string())
+        let first = error.first();
+        Self { fix: first.fix(), ..Self::new(error.code(), kind(&first.cause), error.to_string()) }
     }
 }
 

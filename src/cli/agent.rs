@@ -95,7 +95,7 @@ fn end(
         Err(failure) => failure,
     };
     let code = failure.code;
-    tracing::error!(code = code.id(), fix = code.entry().fix, more = code.command(), "{}", failure.what);
+    tracing::error!(code = code.id(), fix = failure.fix(), more = code.command(), "{}", failure.what);
     if let Err(error) = last_words(args.termination_log.as_deref(), &failure.termination_message()) {
         tracing::debug!("no termination message: {error}");
     }

@@ -14,6 +14,7 @@ use super::{
     diagnostic::Refusal,
     endpoint::{self, Endpoint},
     error::{AccessError, Action, Cause},
+    identity::Identity,
     retry::{self, Budget, Patience, Repeat},
     transport::{self, Answer, LARGEST_ANSWER, Lost, Route},
 };
@@ -198,7 +199,9 @@ impl Client {
                 None => malformed("ESC's answer holds no access token"),
             },
             Ok(answer) => match answer.status.as_u16() {
-                status @ (400 | 401 | 403 | 404) => Cause::ExchangeRefused { status },
+                status @ (400 | 401 | 403 | 404) => {
+                    Cause::ExchangeRefused { status, identity: Identity::of(shown) }
+                }
                 _ => refusal(&answer),
             },
             Err(cause) => cause,

@@ -81,7 +81,7 @@ impl Sidecar<'_> {
             }
             Err(failure) => {
                 let code = failure.code;
-                tracing::warn!(code = code.id(), fix = code.entry().fix, more = code.command(), "{failure}");
+                tracing::warn!(code = code.id(), fix = failure.fix(), more = code.command(), "{failure}");
                 self.metrics.told(Telling::Failed);
                 // It still has to learn of it.
                 self.state.due = Some(Moment::now() + self.interval().max(self.limit().pause));
