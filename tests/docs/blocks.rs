@@ -6,9 +6,9 @@
 //! | `console` | run, in order, in one shell for each page; what is shown is what is printed |
 //! | `console fails` | the same, and the last command has to fail |
 //! | `console serve` | started, and left running until the page ends |
-//! | `console needs=node,curl` | run where these programs are |
+//! | `console needs=node@20,curl` | run where these programs are |
 //! | `console esc` | run where Pulumi's `esc` is: `ESC_CLI` says where |
-//! | `console cluster tests/cluster/x.rs` | not run here: that test of a real cluster does what it shows |
+//! | `console cluster tests/cluster/x.rs` | not run here: that part of the suite on a real cluster proves it, in words of its own |
 //! | `console cluster` | not run anywhere: it needs a cluster |
 //! | `console cargo` | not run here: `.ci/run` does it, or contributors |
 //! | `console elsewhere` | not run: it needs what nobody has at hand, such as an account |
@@ -22,7 +22,7 @@
 //! Of commands that are not run, [`super::claims`] holds what can be held: flags, values, files, suites.
 //! `cargo test --test docs blocks -- --nocapture` lists them.
 
-use std::{env, ffi::OsStr, io::Write, path::Path};
+use std::{env, fmt::Write as _, io::Write, path::Path, process::Command};
 
 use super::{
     Block, Page, claims, pages, read, root,
@@ -31,7 +31,7 @@ use super::{
 
 /// What becomes of a block.
 #[derive(Debug, PartialEq, Eq)]
-enum Treatment<'a> {
+pub enum Treatment<'a> {
     /// Tests of its own hold it.
     Held,
     Run {
@@ -49,7 +49,7 @@ enum Treatment<'a> {
     Text,
 }
 
-fn treatment<'a>(block: &Block<'a>) -> Result<Treatment<'a>, String> {
+pub fn treatment<'a>(block: &Block<'a>) -> Result<Treatment<'a>, String> {
     if block.is_held {
         return Ok(Treatment::Held);
     }
@@ -63,7 +63,7 @@ fn treatment<'a>(block: &Block<'a>) -> Result<Treatment<'a>, String> {
         ["console", "cluster", proof]
             if root().join(proof).is_file() && proof.starts_with("tests/cluster/") =>
         {
-            Treatment::NotRun("done by the suite on a real cluster")
+            Treatment::NotRun("proved by the suite on a real cluster")
         }
         ["console", "cargo"] => Treatment::NotRun("for contributors"),
         ["console", "elsewhere"] => Treatment::NotRun("needs what is not at hand"),
@@ -93,7 +93,7 @@ fn every_block_is_tried_or_says_why_not() {
             let place = format!("{}:{}", page.name, block.line);
             match treatment(&block) {
                 Ok(Treatment::NotRun(why)) => {
-                    list.push_str(&format!("{place}: {why}\n"));
+                    writeln!(list, "{place}: {why}").unwrap();
                     if block.info[0] == "console" {
                         let commands = steps(&block.text);
                         let claims = commands.iter().flat_map(|step| claims::wrong(&step.command));
@@ -190,9 +190,19 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
+/// `node`, or `node@20` for no older one.
 pub fn is_there(program: &str) -> bool {
+    let (name, oldest) = program.split_once('@').unwrap_or((program, "0"));
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder: std::path::PathBuf| folder.join(OsStr::new(program)).is_file())
+    let is_found = env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    is_found && (oldest == "0" || version(name) >= oldest.parse().ok())
+}
+
+/// The first number of what it calls its version.
+fn version(program: &str) -> Option<u32> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?.parse().ok()
 }
 
 #[test]

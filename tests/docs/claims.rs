@@ -26,7 +26,9 @@ const PROGRAMS: &[&str] = &[
     "kind",
     "kubectl",
     "kustomize",
+    "ln",
     "rm",
+    "source",
     "tr",
     "tests/cluster/down",
     "tests/cluster/faults",
@@ -55,8 +57,7 @@ fn wrong_part(command: &str) -> Vec<String> {
     let words = &words[variables..];
     let mut wrong = Vec::new();
     match words.first() {
-        None => {}
-        Some(&"export") => {}
+        None | Some(&"export") => {}
         Some(program) if PROGRAMS.contains(program) => {}
         Some(program) => wrong.push(format!("`{program}` is not a program that tests/docs/claims.rs knows")),
     }

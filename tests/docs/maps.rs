@@ -32,3 +32,13 @@ fn the_readme_links_every_page_of_docs() {
         assert!(readme.text.contains(&format!("]({})", page.name)), "the README does not link {}", page.name);
     }
 }
+
+#[test]
+fn the_map_of_docs_links_every_page() {
+    let pages = pages();
+    let map = pages.iter().find(|page| page.name == "docs/README.md").unwrap();
+    for page in pages.iter().filter_map(|page| page.name.strip_prefix("docs/")) {
+        let is_linked = page == "README.md" || map.text.contains(&format!("]({page})"));
+        assert!(is_linked, "docs/README.md does not link {page}");
+    }
+}

@@ -15,7 +15,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use super::{elision, root};
+use super::{
+    blocks::{is_there, skipped},
+    elision, root,
+};
 
 /// A command that says nothing for so long has hung. The longest builds the release binary on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(1800);
@@ -216,16 +219,16 @@ fn any_port(command: &str) -> String {
 }
 
 pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
+        if entry.path().is_dir() { copy(&entry.path(), &target) } else { copy_file(&entry.path(), &target) }
     }
+}
+
+pub fn copy_file(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    std::fs::copy(from, to).unwrap();
 }
 
 #[test]
@@ -251,6 +254,9 @@ fn a_session_notices_what_is_not_as_shown() {
 
 #[test]
 fn a_server_is_found_wherever_it_listens() {
+    if !is_there("curl") {
+        return skipped("curl is not there");
+    }
     let mut session = Session::new();
     let step = |command: &str, shown: &str| Step { command: command.to_owned(), shown: shown.to_owned() };
     let server = "esc-injector server --dev --listen 127.0.0.1:8087";
