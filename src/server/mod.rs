@@ -21,7 +21,6 @@ mod access;
 pub mod audit;
 mod error;
 mod evaluation;
-mod exprs;
 pub mod identity;
 mod jwt;
 mod listener;
