@@ -160,6 +160,17 @@ impl Vault {
         })
     }
 
+    /// Seals a text that stands in no definition yet.
+    pub(super) fn seal_text(&self, id: EnvironmentId, text: Secret) -> Result<String, NoRandomness> {
+        let plain = Plaintext { value: text, source: Secret::from("") };
+        Ok(envelope::close(&self.encrypt(id, &plain.encode())?))
+    }
+
+    /// Opens one ciphertext of an environment.
+    pub(super) fn open_text(&self, id: EnvironmentId, ciphertext: &str) -> Result<Secret, String> {
+        self.unwrap(ciphertext, &mut |found| found == id).map(|(_, plain)| plain.into_value())
+    }
+
     /// Opens the secrets of a definition, as far as they belong to environments that `may_open` names.
     pub(super) fn open(
         &self,
