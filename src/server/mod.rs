@@ -33,6 +33,7 @@ mod sessions;
 mod storage;
 mod store;
 pub mod tokens;
+pub mod upkeep;
 mod vault;
 mod wire;
 
