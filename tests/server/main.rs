@@ -21,5 +21,6 @@ mod issuer;
 mod opening;
 mod process;
 mod providers;
+mod slow;
 mod store;
 mod tokens;
