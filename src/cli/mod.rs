@@ -26,6 +26,7 @@ pub mod run;
 pub mod server;
 pub mod server_audit;
 pub mod server_token;
+mod server_upkeep;
 pub mod version;
 pub mod webhook;
 

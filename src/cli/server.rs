@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     exit::{Exit, Failure},
     logging::{self, LogFormat, LogLevel},
-    output, server_audit, server_token,
+    output, server_audit, server_token, server_upkeep,
 };
 use crate::{
     esc::pattern::Pattern,
@@ -109,6 +109,8 @@ pub struct Args {
 enum Command {
     Token(server_token::Args),
     Audit(server_audit::Args),
+    Compact(server_upkeep::Compact),
+    Rekey(server_upkeep::Rekey),
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return results")]
@@ -121,6 +123,8 @@ pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
     match args.command.take() {
         Some(Command::Token(args)) => return server_token::run(args),
         Some(Command::Audit(args)) => return server_audit::run(args),
+        Some(Command::Compact(args)) => return server_upkeep::compact(&args),
+        Some(Command::Rekey(args)) => return server_upkeep::rekey(args),
         None => {}
     }
     logging::start(args.log_level, LogFormat::Text);

@@ -89,6 +89,12 @@ impl Question {
             options: Options { mode, secrets: Secrets::Literal, ..Options::default() },
         }
     }
+
+    /// The same, where tools are to be told how the definition is built.
+    pub(super) fn with_outline(mut self) -> Self {
+        self.options.outline = true;
+        self
+    }
 }
 
 impl App {

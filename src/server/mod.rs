@@ -21,7 +21,6 @@ mod access;
 pub mod audit;
 mod error;
 mod evaluation;
-mod exprs;
 pub mod identity;
 mod jwt;
 mod listener;
@@ -34,6 +33,7 @@ mod sessions;
 mod storage;
 mod store;
 pub mod tokens;
+pub mod upkeep;
 mod vault;
 mod wire;
 

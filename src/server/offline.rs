@@ -17,7 +17,7 @@ use super::{
 use crate::secret::Secret;
 
 /// Who does what is done without a server: whoever may write the directory.
-const ACTOR: &str = "local";
+pub(super) const ACTOR: &str = "local";
 
 /// The tokens, while nobody else has them.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::{
     access::random,
     policy::Policy,
     store::{Author, Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
+    upkeep,
     vault::Vault,
 };
 use crate::secret::Secret;
@@ -23,7 +24,7 @@ const DEFAULT_ORGANIZATION: &str = "dev";
 pub(super) const DATABASE: &str = "esc.redb";
 
 /// Where the database keeps what tells its key from others.
-const KEY_CHECK: &str = "key-check";
+pub(super) const KEY_CHECK: &str = "key-check";
 
 /// Where definitions lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +160,10 @@ fn unlock(database: &Database, data: &Path, key: &Path) -> Result<Vault, ConfigE
             }
             let vault = Vault::read(key)?;
             if !vault.passes(&check) {
+                // A change of the key that was cut off at its very end.
+                if let Some(next) = upkeep::finish(key, &check) {
+                    return Ok(next);
+                }
                 return Err(StorageError::OtherKey { data: data.to_owned(), key: key.to_owned() }.into());
             }
             Ok(vault)

@@ -23,5 +23,6 @@ mod issuers;
 mod opening;
 mod process;
 mod providers;
+mod slow;
 mod store;
 mod tokens;

@@ -33,6 +33,7 @@ mod observe;
 mod opening;
 mod referrers;
 mod revisions;
+mod secrets;
 mod tags;
 mod token;
 mod tokens;
@@ -94,6 +95,8 @@ fn of_environments() -> Router<Arc<App>> {
     Router::new()
         .route(ENVIRONMENT, get(definitions::get).patch(definitions::update).delete(environments::delete))
         .route(&path("/decrypt"), get(definitions::decrypt))
+        .route(&path("/encrypt-secrets"), post(secrets::encrypt))
+        .route(&path("/decrypt-secrets"), post(secrets::decrypt))
         .route(&path("/check"), post(opening::check))
         .route(&path("/clone"), post(cloning::clone))
         .route(&path("/settings"), get(environments::settings).patch(environments::change_settings))

@@ -146,7 +146,9 @@ async fn record(
 fn limit(method: &Method, route: Option<&str>) -> usize {
     let takes_definition = match route {
         Some(ENVIRONMENT) => method == Method::PATCH,
-        Some(route) => route.ends_with("/yaml/open") || route.ends_with("/yaml/check"),
+        Some(route) => ["/yaml/open", "/yaml/check", "/encrypt-secrets", "/decrypt-secrets"]
+            .iter()
+            .any(|end| route.ends_with(end)),
         None => false,
     };
     if takes_definition { MAX_DEFINITION } else { MAX_BODY }

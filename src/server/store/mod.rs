@@ -14,6 +14,7 @@ use crate::secret::Secret;
 mod database;
 pub(super) mod environment;
 mod files;
+mod tables;
 
 pub(super) use database::Database;
 pub(super) use environment::{Author, Environment, EnvironmentId, Rule};
