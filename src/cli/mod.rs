@@ -21,6 +21,7 @@ pub mod probe;
 pub mod run;
 pub mod server;
 pub mod server_audit;
+mod server_grant;
 pub mod server_token;
 pub mod version;
 pub mod webhook;

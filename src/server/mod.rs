@@ -39,8 +39,10 @@ mod wire;
 
 pub use access::{NoRandomness, new_token};
 use error::ApiError;
-pub use offline::{KeptTokens, KeptTokensError};
+pub use offline::{Kept, KeptError};
+pub use policy::Right;
 pub use storage::{Storage, StorageError, audit_log};
+pub use store::Grantee;
 pub use vault::KeyError;
 
 /// Evaluations that run at once. Each may use a processor and some 100 MiB for a hostile document; others wait.
@@ -55,6 +57,8 @@ pub struct Config {
     pub organizations: Vec<String>,
     /// Personal tokens of the user `dev`, a member of every organization.
     pub tokens: Vec<Secret>,
+    /// What users may do with every environment of their organization, without having been given more.
+    pub users: Option<Right>,
     /// Whose identity tokens are exchanged for access tokens.
     pub issuers: Vec<identity::Issuer>,
     /// The file for the audit log; the one in the data directory when there is one and none is given.
@@ -177,6 +181,22 @@ impl App {
         .await
     }
 
+    /// The most that somebody may do with an environment. Blocks.
+    fn most(
+        &self,
+        principal: &access::Principal,
+        name: &names::EnvironmentName,
+    ) -> Result<Option<Right>, store::StoreError> {
+        if !self.policy.asks_for_grants(principal) {
+            return Ok(self.policy.most(principal, name, None));
+        }
+        match self.store.environment(name) {
+            Ok(environment) => Ok(self.policy.most(principal, name, Some(&environment.grants))),
+            Err(store::StoreError::NoEnvironment(_)) => Ok(self.policy.most(principal, name, None)),
+            Err(error) => Err(error),
+        }
+    }
+
     fn now(&self) -> u64 {
         unix_seconds(self.clock.now())
     }
@@ -189,8 +209,10 @@ impl Server {
             check_organization(name)
                 .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
         }
-        let storage::Opened { store, vault, policy, audit } =
+        let storage::Opened { store, vault, writable, audit } =
             storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
+        let policy =
+            if writable { policy::Policy::Database { users: config.users } } else { policy::Policy::Files };
         let kept = store.tokens().map_err(|error| storage::broken(Path::new("the store"), &error))?;
         if config.tokens.is_empty() && config.issuers.is_empty() && kept.is_empty() {
             return Err(ConfigError::NobodyCanSignIn);

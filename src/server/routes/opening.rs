@@ -67,7 +67,7 @@ async fn open_at(
     version: Version,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, noted } = entered;
     let lifetime = lifetime(query.as_deref())?;
     let definition = definition(&app, &environment, version).await?;
@@ -165,7 +165,7 @@ async fn check_at(
     version: Version,
     show: bool,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, noted } = entered;
     let definition = definition(&app, &environment, version).await?;
     noted.revision(definition.revision.number);
@@ -204,7 +204,7 @@ pub(super) async fn read(
     params: RawPathParams,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, .. } = entered;
     let value = app.sessions.read(
         param(&params, "session"),
