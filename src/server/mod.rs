@@ -14,6 +14,7 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::{esc::reference::check_organization, secret::Secret};
 
@@ -29,6 +30,7 @@ mod names;
 mod offline;
 mod policy;
 mod providers;
+mod rotation;
 mod routes;
 mod sessions;
 mod storage;
@@ -47,6 +49,9 @@ pub use vault::KeyError;
 
 /// Evaluations that run at once. Each may use a processor and some 100 MiB for a hostile document; others wait.
 const MAX_EVALUATIONS: usize = 4;
+
+/// How long rotations may take to finish at the end. Kubernetes gives a pod 30 seconds, of which requests have had 5.
+const LAST_TASKS: Duration = Duration::from_secs(22);
 
 /// What a server needs to know.
 #[derive(Debug)]
@@ -153,6 +158,9 @@ struct App {
     sessions: sessions::Sessions,
     providers: Arc<providers::Registry>,
     evaluations: Arc<Semaphore>,
+    rotations: rotation::Running,
+    /// What goes on when nobody waits for it any more.
+    tasks: TaskTracker,
     clock: Clock,
 }
 
@@ -232,6 +240,8 @@ impl Server {
             sessions: sessions::Sessions::default(),
             providers: Arc::new(providers::Registry::new(config.test_providers)),
             evaluations: Arc::new(Semaphore::new(MAX_EVALUATIONS)),
+            rotations: rotation::Running::default(),
+            tasks: TaskTracker::new(),
             clock: config.clock,
         };
         Ok(Self { app: Arc::new(app), tls: config.tls })
@@ -239,7 +249,12 @@ impl Server {
 
     /// Serves until `shutdown` completes, then lets running requests finish for a moment.
     pub async fn serve(self, listener: tokio::net::TcpListener, shutdown: impl Future<Output = ()>) {
+        let tasks = self.app.tasks.clone();
         listener::serve(listener, self.tls, routes::router(self.app), shutdown).await;
+        tasks.close();
+        if tokio::time::timeout(LAST_TASKS, tasks.wait()).await.is_err() {
+            tracing::error!("rotations were still running at the end: what they rotate is lost");
+        }
     }
 }
 

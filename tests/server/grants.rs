@@ -26,7 +26,10 @@ fn make(server: &TestServer, name: &str) {
     let body = json!({"project": "p", "name": name}).to_string();
     assert_eq!(send(server, TOKEN, "POST", "/api/esc/environments/acme", &body).status, 200);
     let path = format!("/api/esc/environments/acme/p/{name}");
-    for text in ["values: {a: {fn::secret: c4n4ry}}", "values: {a: {fn::secret: c4n4ry}, b: 1}"] {
+    for text in [
+        "values: {a: {fn::secret: c4n4ry}}",
+        "values: {a: {fn::secret: c4n4ry}, b: 1, r: {fn::rotate::password: {inputs: {}}}}",
+    ] {
         assert_eq!(send(server, TOKEN, "PATCH", &path, text).status, 200);
     }
     let tag = r#"{"name":"t","value":"v"}"#;
@@ -76,6 +79,7 @@ const ROUTES: &[(&str, &str, &str, &str)] = &[
     ("POST", "/open", "", "open"),
     ("POST", "/versions/2/open", "", "open"),
     ("PATCH", "", "values: {c: 1}", "write"),
+    ("POST", "/rotate", "{}", "write"),
     ("POST", "/versions/2/retract", "{}", "write"),
     ("POST", "/versions/tags", r#"{"name":"v2"}"#, "write"),
     ("PATCH", "/versions/tags/v1", r#"{"revision":2}"#, "write"),

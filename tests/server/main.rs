@@ -24,5 +24,6 @@ mod issuers;
 mod opening;
 mod process;
 mod providers;
+mod rotation;
 mod store;
 mod tokens;

@@ -287,9 +287,3 @@ pub(super) async fn metadata(State(app): AppState, entered: Entered) -> Result<R
     })
     .await
 }
-
-/// `POST …/rotate`: there is nothing that could be rotated, and the client is told so.
-pub(super) async fn rotate(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write).await?;
-    Err(ApiError::new(StatusCode::FORBIDDEN, "this server does not rotate secrets"))
-}

@@ -34,6 +34,7 @@ mod observe;
 mod opening;
 mod referrers;
 mod revisions;
+mod rotation;
 mod tags;
 mod token;
 mod tokens;
@@ -105,7 +106,7 @@ fn of_environments() -> Router<Arc<App>> {
         .route(&path("/settings"), get(environments::settings).patch(environments::change_settings))
         .route(&path("/metadata"), get(environments::metadata))
         .route(&path("/referrers"), get(referrers::list))
-        .route(&path("/rotate"), post(environments::rotate))
+        .route(&path("/rotate"), post(rotation::rotate))
         .route(&path("/tags"), get(tags::list).post(tags::create))
         .route(&path("/tags/{tag}"), get(tags::get).patch(tags::change).delete(tags::delete))
         .route(&path("/open"), post(opening::open))
