@@ -25,6 +25,7 @@ pub mod probe;
 pub mod run;
 pub mod server;
 pub mod server_audit;
+mod server_grant;
 pub mod server_token;
 mod server_upkeep;
 pub mod version;

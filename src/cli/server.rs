@@ -17,13 +17,13 @@ use tokio::{
 use super::{
     exit::{Exit, Failure},
     logging::{self, LogFormat, LogLevel},
-    output, server_audit, server_token, server_upkeep,
+    output, server_audit, server_grant, server_token, server_upkeep,
 };
 use crate::{
     esc::pattern::Pattern,
     secret::Secret,
     server::{
-        Clock, Config, ConfigError, Server, Storage,
+        Clock, Config, ConfigError, Right, Server, Storage,
         identity::{self, Issuer},
         new_token,
     },
@@ -94,6 +94,9 @@ pub struct Args {
         requires = "oidc_issuer"
     )]
     oidc_audience: Vec<String>,
+    /// What users may do with every environment of their organization, without having been given more
+    #[arg(long, env = "ESC_INJECTOR_USER_RIGHTS", value_enum, value_name = "RIGHT", default_value_t = UserRights::Write)]
+    user_rights: UserRights,
     /// File for the audit log [default: DATA/audit.jsonl; none without --data]
     #[arg(long, env = "ESC_INJECTOR_AUDIT_LOG", value_name = "FILE")]
     audit_log: Option<PathBuf>,
@@ -105,9 +108,31 @@ pub struct Args {
     log_level: LogLevel,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum UserRights {
+    None,
+    Read,
+    Open,
+    Write,
+}
+
+impl From<UserRights> for Option<Right> {
+    fn from(rights: UserRights) -> Self {
+        match rights {
+            UserRights::None => None,
+            UserRights::Read => Some(Right::Read),
+            UserRights::Open => Some(Right::Open),
+            UserRights::Write => Some(Right::Write),
+        }
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Token(server_token::Args),
+    Grant(server_grant::Grant),
+    Revoke(server_grant::Revoke),
+    Grants(server_grant::List),
     Audit(server_audit::Args),
     Compact(server_upkeep::Compact),
     Rekey(server_upkeep::Rekey),
@@ -122,6 +147,9 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
     match args.command.take() {
         Some(Command::Token(args)) => return server_token::run(args),
+        Some(Command::Grant(args)) => return server_grant::grant(args),
+        Some(Command::Revoke(args)) => return server_grant::revoke(args),
+        Some(Command::Grants(args)) => return server_grant::list(args),
         Some(Command::Audit(args)) => return server_audit::run(args),
         Some(Command::Compact(args)) => return server_upkeep::compact(&args),
         Some(Command::Rekey(args)) => return server_upkeep::rekey(args),
@@ -224,6 +252,7 @@ impl Args {
             storage,
             organizations: self.organization,
             tokens,
+            users: self.user_rights.into(),
             issuers,
             audit: self.audit_log,
             test_providers: self.test_providers,

@@ -95,6 +95,7 @@ impl Services {
             storage: Storage::Files(directory),
             organizations: Vec::new(),
             tokens: vec![Secret::from(token.as_str())],
+            users: None,
             issuers: vec![Issuer::of_subjects(
                 ISSUER.to_owned(),
                 key_set,

@@ -103,7 +103,7 @@ impl From<Range> for Place {
 
 /// Appends a property to a path, in quotes where a bare name would not do. An empty key leaves no trace, as in
 /// the reference.
-pub(super) fn push_key(path: &mut String, key: &str) {
+pub(crate) fn push_key(path: &mut String, key: &str) {
     if key.is_empty() {
         return;
     }
@@ -119,7 +119,7 @@ pub(super) fn push_key(path: &mut String, key: &str) {
 }
 
 /// Appends an element of a list to a path.
-pub(super) fn push_index(path: &mut String, index: usize) {
+pub(crate) fn push_index(path: &mut String, index: usize) {
     let _ = write!(path, "[{index}]");
 }
 

@@ -14,6 +14,7 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::{esc::reference::check_organization, secret::Secret};
 
@@ -28,6 +29,7 @@ mod names;
 mod offline;
 mod policy;
 mod providers;
+mod rotation;
 mod routes;
 mod sessions;
 mod storage;
@@ -39,12 +41,17 @@ mod wire;
 
 pub use access::{NoRandomness, new_token};
 use error::ApiError;
-pub use offline::{KeptTokens, KeptTokensError};
+pub use offline::{Kept, KeptError};
+pub use policy::Right;
 pub use storage::{Storage, StorageError, audit_log};
+pub use store::Grantee;
 pub use vault::KeyError;
 
 /// Evaluations that run at once. Each may use a processor and some 100 MiB for a hostile document; others wait.
 const MAX_EVALUATIONS: usize = 4;
+
+/// How long rotations may take to finish at the end. Kubernetes gives a pod 30 seconds, of which requests have had 5.
+const LAST_TASKS: Duration = Duration::from_secs(22);
 
 /// What a server needs to know.
 #[derive(Debug)]
@@ -55,6 +62,8 @@ pub struct Config {
     pub organizations: Vec<String>,
     /// Personal tokens of the user `dev`, a member of every organization.
     pub tokens: Vec<Secret>,
+    /// What users may do with every environment of their organization, without having been given more.
+    pub users: Option<Right>,
     /// Whose identity tokens are exchanged for access tokens.
     pub issuers: Vec<identity::Issuer>,
     /// The file for the audit log; the one in the data directory when there is one and none is given.
@@ -149,6 +158,9 @@ struct App {
     sessions: sessions::Sessions,
     providers: Arc<providers::Registry>,
     evaluations: Arc<Semaphore>,
+    rotations: rotation::Running,
+    /// What goes on when nobody waits for it any more.
+    tasks: TaskTracker,
     clock: Clock,
 }
 
@@ -177,6 +189,22 @@ impl App {
         .await
     }
 
+    /// The most that somebody may do with an environment. Blocks.
+    fn most(
+        &self,
+        principal: &access::Principal,
+        name: &names::EnvironmentName,
+    ) -> Result<Option<Right>, store::StoreError> {
+        if !self.policy.asks_for_grants(principal) {
+            return Ok(self.policy.most(principal, name, None));
+        }
+        match self.store.environment(name) {
+            Ok(environment) => Ok(self.policy.most(principal, name, Some(&environment.grants))),
+            Err(store::StoreError::NoEnvironment(_)) => Ok(self.policy.most(principal, name, None)),
+            Err(error) => Err(error),
+        }
+    }
+
     fn now(&self) -> u64 {
         unix_seconds(self.clock.now())
     }
@@ -189,8 +217,10 @@ impl Server {
             check_organization(name)
                 .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
         }
-        let storage::Opened { store, vault, policy, audit } =
+        let storage::Opened { store, vault, writable, audit } =
             storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
+        let policy =
+            if writable { policy::Policy::Database { users: config.users } } else { policy::Policy::Files };
         let kept = store.tokens().map_err(|error| storage::broken(Path::new("the store"), &error))?;
         if config.tokens.is_empty() && config.issuers.is_empty() && kept.is_empty() {
             return Err(ConfigError::NobodyCanSignIn);
@@ -210,6 +240,8 @@ impl Server {
             sessions: sessions::Sessions::default(),
             providers: Arc::new(providers::Registry::new(config.test_providers)),
             evaluations: Arc::new(Semaphore::new(MAX_EVALUATIONS)),
+            rotations: rotation::Running::default(),
+            tasks: TaskTracker::new(),
             clock: config.clock,
         };
         Ok(Self { app: Arc::new(app), tls: config.tls })
@@ -217,7 +249,12 @@ impl Server {
 
     /// Serves until `shutdown` completes, then lets running requests finish for a moment.
     pub async fn serve(self, listener: tokio::net::TcpListener, shutdown: impl Future<Output = ()>) {
+        let tasks = self.app.tasks.clone();
         listener::serve(listener, self.tls, routes::router(self.app), shutdown).await;
+        tasks.close();
+        if tokio::time::timeout(LAST_TASKS, tasks.wait()).await.is_err() {
+            tracing::error!("rotations were still running at the end: what they rotate is lost");
+        }
     }
 }
 

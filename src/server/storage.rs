@@ -10,7 +10,6 @@ use std::{
 use super::{
     ConfigError,
     access::random,
-    policy::Policy,
     store::{Author, Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
     upkeep,
     vault::Vault,
@@ -96,7 +95,8 @@ pub enum StorageError {
 pub(super) struct Opened {
     pub(super) store: Box<dyn Store>,
     pub(super) vault: Vault,
-    pub(super) policy: Policy,
+    /// Whether it can be changed.
+    pub(super) writable: bool,
     /// Where the audit log of the data directory is.
     pub(super) audit: Option<PathBuf>,
 }
@@ -113,20 +113,20 @@ pub(super) fn open(storage: Storage, organizations: Vec<String>, now: u64) -> Re
             store: Box::new(Files::new(&directory, organizations)?),
             // Nothing is kept: this only hides the secrets of a definition from those who may read but not open it.
             vault: Vault::ephemeral()?,
-            policy: Policy::Files,
+            writable: false,
             audit: None,
         }),
         Storage::Memory { import } => {
             let database = Database::in_memory().map_err(|error| broken(Path::new("memory"), &error))?;
             let vault = Vault::ephemeral()?;
             fill(&database, &vault, organizations, import.as_deref(), now)?;
-            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit: None })
+            Ok(Opened { store: Box::new(database), vault, writable: true, audit: None })
         }
         Storage::Data { directory, key, import } => {
             let (database, vault) = open_data(&directory, key)?;
             fill(&database, &vault, organizations, import.as_deref(), now)?;
             let audit = Some(audit_log(&directory));
-            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit })
+            Ok(Opened { store: Box::new(database), vault, writable: true, audit })
         }
     }
 }

@@ -232,6 +232,7 @@ fn a_server_that_nobody_can_use_does_not_start() {
         storage: Storage::Files(directory.to_owned()),
         organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
         tokens: tokens.iter().map(|&token| Secret::from(token)).collect(),
+        users: None,
         issuers: Vec::new(),
         audit: None,
         test_providers: false,

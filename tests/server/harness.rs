@@ -16,7 +16,7 @@ use std::{
 
 use esc_injector::{
     secret::Secret,
-    server::{Clock, Config, Server, Storage, identity::Issuer},
+    server::{Clock, Config, Right, Server, Storage, identity::Issuer},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -92,6 +92,7 @@ impl TestServer {
             storage: Storage::Files(directory.path().to_owned()),
             organizations: Vec::new(),
             tokens: vec![Secret::from(TOKEN)],
+            users: Some(Right::Write),
             issuers: Vec::new(),
             audit: None,
             test_providers: false,

@@ -39,6 +39,7 @@ struct Notes {
     organization: OnceLock<String>,
     environment: OnceLock<EnvironmentName>,
     revision: OnceLock<u64>,
+    detail: OnceLock<String>,
 }
 
 impl Noted {
@@ -57,6 +58,11 @@ impl Noted {
 
     pub(super) fn environment(&self, name: &EnvironmentName) {
         let _ = self.0.environment.set(name.clone());
+    }
+
+    /// What exactly was to be done, where action and target leave it open. Never a value.
+    pub(super) fn detail(&self, text: String) {
+        let _ = self.0.detail.set(text);
     }
 
     /// The revision that is read, or was made.
@@ -125,6 +131,7 @@ async fn record(
             (None, organization) => organization.cloned(),
         },
         revision: notes.revision.get().copied(),
+        detail: notes.detail.get().cloned(),
         status,
         outcome: audit::Outcome::of(status),
         from: peer.map(|Peer(address)| address.ip().to_string()),

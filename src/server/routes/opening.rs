@@ -66,7 +66,7 @@ async fn open_at(
     version: Version,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, noted } = entered;
     let lifetime = lifetime(query.as_deref())?;
     let definition = definition(&app, &environment, version).await?;
@@ -164,7 +164,7 @@ async fn check_at(
     version: Version,
     show: bool,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, noted } = entered;
     let definition = definition(&app, &environment, version).await?;
     noted.revision(definition.revision.number);
@@ -190,7 +190,7 @@ pub(super) async fn read(
     params: RawPathParams,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, .. } = entered;
     let value = app.sessions.read(
         param(&params, "session"),

@@ -57,7 +57,7 @@ pub(super) async fn exchange(
     }
     let Exchange { organization, token_type, admin, subject_token, lifetime } =
         Exchange::read(request).await?;
-    if admin && app.policy == Policy::Database {
+    if admin && app.policy != Policy::Files {
         let message = "this server gives no tokens with the scope `admin` in an exchange: make one with \
                        `esc-injector server token create --admin`";
         return Err(ApiError::new(StatusCode::FORBIDDEN, message));
@@ -73,9 +73,9 @@ pub(super) async fn exchange(
         if app.store.has_organization(&name)? { Ok(()) } else { Err(StoreError::NoOrganization(name).into()) }
     })
     .await?;
-    let _ = named;
-    let right = Policy::exchanged(&token_type);
-    let principal = Principal::Workload { organization, subject, token_type: token_type.clone(), right };
+    let (right, ceiling) = Policy::exchanged(&token_type, named);
+    let principal =
+        Principal::Workload { organization, subject, token_type: token_type.clone(), right, ceiling };
     noted.principal(&principal, None);
     let token = app.tokens.issue(principal, lifetime, now)?;
     let body = json!({
