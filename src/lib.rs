@@ -11,11 +11,13 @@
 //! | [`agent`] | inside the pod: fetch, publish, exec | yes |
 //! | [`esc`] | the ESC domain: references, paths, values, projections, formats | no |
 //! | [`client`] | ESC over HTTP | yes |
+//! | [`convert`] | other operators' objects to annotations of ours | no |
 //! | [`manifest`] | manifests: where pods are, what controllers and injection make of them | no |
 //! | [`lang`] | ESC's environment language | no |
 //! | [`server`] | a local ESC-compatible server | yes |
 //! | [`yaml`] | YAML in Kubernetes' and ESC's dialects, in and out | no |
 //! | [`codes`] | every error code a person can meet: cause and fix | no |
+//! | [`doctor`] | what is wrong with an installation, asked of its cluster | yes |
 //! | [`demo`] | the whole flow on one machine, without a cluster | yes |
 //! | [`probe`] | whether an installation works, tried as the API server would | yes |
 //! | [`secret`] | the one type that holds secret bytes | no |
@@ -27,7 +29,9 @@ pub mod agent;
 pub mod cli;
 pub mod client;
 pub mod codes;
+pub mod convert;
 pub mod demo;
+pub mod doctor;
 pub mod esc;
 pub mod inject;
 pub mod lang;

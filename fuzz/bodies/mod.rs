@@ -9,6 +9,7 @@ pub mod env_file;
 pub mod lang;
 pub mod property_path;
 pub mod reference;
+pub mod seal;
 pub mod template;
 pub mod wire;
 pub mod yaml;

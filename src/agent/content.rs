@@ -13,8 +13,9 @@ use super::{
 use crate::{
     codes::{Code, delivery as codes},
     esc::{
+        lookup::NotFound,
         names::{FileName, VariableName},
-        path::{NotFound, Path},
+        path::Path,
         projection::{self, Projected, UnknownValue},
         render::{
             self, Format, RenderError,

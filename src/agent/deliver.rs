@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     codes::{Code, delivery as codes},
-    esc::{path::NotFound, value::Value},
+    esc::{lookup::NotFound, value::Value},
     secret::Secret,
 };
 

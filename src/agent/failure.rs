@@ -21,6 +21,8 @@ pub struct Failure {
     pub kind: Kind,
     /// What was attempted, on what, and why it failed.
     pub what: String,
+    /// What to do about it, where more can be said than the code says.
+    fix: Option<String>,
 }
 
 /// Kinds of failure, as exit codes tell them apart.
@@ -45,14 +47,20 @@ pub enum Kind {
 impl Failure {
     /// A failure in our own words.
     pub fn new(code: Code, kind: Kind, what: impl Into<String>) -> Self {
-        Self { code, kind, what: what.into() }
+        Self { code, kind, what: what.into(), fix: None }
     }
 
-    /// `[ESC301] what. Fix: …`, cut in the middle if it is too long for kubelet, so that the fix is there.
+    /// What to do about it.
+    pub fn fix(&self) -> &str {
+        self.fix.as_deref().unwrap_or(self.code.entry().fix)
+    }
+
+    /// `[ESC301] what. Fix: … More: …`, cut in the middle if it is too long for kubelet, so that fix and hint are there.
     pub fn termination_message(&self) -> String {
         let mut head = self.to_string();
         let stop = if head.ends_with(['.', '?']) { "" } else { "." };
-        let tail = format!("{stop} Fix: {}", self.code.entry().fix);
+        let hint = crate::codes::hint(&head).unwrap_or_default();
+        let tail = format!("{stop} Fix: {} {hint}", self.fix());
         let room = TERMINATION_MESSAGE_LIMIT.saturating_sub(tail.len());
         if head.len() > room {
             const ELLIPSIS: char = '…';
@@ -67,14 +75,15 @@ impl Failure {
 
 impl From<AccessError> for Failure {
     fn from(error: AccessError) -> Self {
-        Self::new(error.code(), kind(&error.cause), error.to_string())
+        Self { fix: error.fix(), ..Self::new(error.code(), kind(&error.cause), error.to_string()) }
     }
 }
 
 /// All refusals in one failure. The first gives code and kind.
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
-        Self::new(error.code(), kind(&error.first().cause), error.to_string())
+        let first = error.first();
+        Self { fix: first.fix(), ..Self::new(error.code(), kind(&first.cause), error.to_string()) }
     }
 }
 
@@ -144,10 +153,20 @@ mod tests {
         let short = Failure::new(codes::NUL, Kind::Data, "variable A holds a NUL byte");
         assert_eq!(
             short.termination_message(),
-            "[ESC407] variable A holds a NUL byte. Fix: Deliver the value as a file."
+            "[ESC407] variable A holds a NUL byte. Fix: Deliver the value as a file. More: esc-injector explain ESC407"
         );
         let long = Failure::new(codes::NUL, Kind::Data, "ä".repeat(5000)).termination_message();
         assert!(long.len() <= TERMINATION_MESSAGE_LIMIT && long.len() > TERMINATION_MESSAGE_LIMIT - 4);
-        assert!(long.ends_with("ä…. Fix: Deliver the value as a file."));
+        assert!(
+            long.ends_with("ä…. Fix: Deliver the value as a file. More: esc-injector explain ESC407"),
+            "{long}"
+        );
+        // A code that is cut away is still explained.
+        let several = format!("{}; [ESC415] variable B", "ä".repeat(5000));
+        let several = Failure::new(codes::NUL, Kind::Data, several).termination_message();
+        assert!(
+            several.len() <= TERMINATION_MESSAGE_LIMIT && several.ends_with("ESC407 ESC415"),
+            "{several}"
+        );
     }
 }

@@ -147,6 +147,7 @@ pub(super) fn degrade(plan: &Plan, error: &FetchError) -> Result<Report, Failure
     deliver::publish(&deliver::render_degraded(plan, code)?)?;
     tracing::warn!(
         code = code.id(),
+        more = code.command(),
         "{error}; the application starts WITHOUT its values (on-failure: start)"
     );
     Ok(Report { files: 0, variables: 0, degraded: Some(code) })

@@ -60,7 +60,8 @@ impl Reason {
             Self::Empty => codes::KUBELET_EMPTY,
             Self::CarriageReturn => codes::KUBELET_CARRIAGE_RETURN,
             Self::LongLine => codes::KUBELET_LONG_LINE,
-            Self::NoText => codes::KUBELET_NO_TEXT,
+            // Values come out of JSON, and only files are decoded.
+            Self::NoText => codes::DEFECT,
         }
     }
 }

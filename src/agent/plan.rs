@@ -274,6 +274,9 @@ pub struct Refresh {
     pub state_dir: String,
 }
 
+/// The exit code that restarts the pod's containers: none of those that the agent ends with for any other reason.
+pub const RESTART_EXIT_CODE: u8 = 42;
+
 /// What to do once a changed set is visible.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]

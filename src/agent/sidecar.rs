@@ -251,6 +251,7 @@ impl<'a> Sidecar<'a> {
                 times,
                 next_ms,
                 fix = trouble.code.entry().fix,
+                more = trouble.code.command(),
                 "{}; the values in place stay",
                 trouble.failure
             );
@@ -318,7 +319,7 @@ impl<'a> Sidecar<'a> {
     fn save(&mut self) {
         self.metrics.freshness(self.state.last_success, self.state.stale_since);
         if let Err(error) = self.store.set_state(&self.state) {
-            tracing::warn!(code = error.code.id(), "{error}");
+            tracing::warn!(code = error.code.id(), more = error.code.command(), "{error}");
         }
     }
 

@@ -231,7 +231,13 @@ impl Store {
             Ok(found) => Some(found),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(code = codes::STATE.id(), "reading {}: {error}", path.display());
+                    let code = codes::STATE;
+                    tracing::warn!(
+                        code = code.id(),
+                        more = code.command(),
+                        "reading {}: {error}",
+                        path.display()
+                    );
                 }
                 None
             }

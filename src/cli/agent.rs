@@ -94,7 +94,8 @@ fn end(
         Ok(code) => return Ok(code),
         Err(failure) => failure,
     };
-    tracing::error!(code = failure.code.id(), fix = failure.code.entry().fix, "{}", failure.what);
+    let code = failure.code;
+    tracing::error!(code = code.id(), fix = failure.fix(), more = code.command(), "{}", failure.what);
     if let Err(error) = last_words(args.termination_log.as_deref(), &failure.termination_message()) {
         tracing::debug!("no termination message: {error}");
     }
@@ -157,7 +158,8 @@ fn ready() -> Result<ExitCode, Failure> {
         Ok(false) => format!("[{}] no whole set is in place yet", refresh::NOT_READY),
         Err(failure) => failure.to_string(),
     };
-    output::print(|out| writeln!(out, "{why}"))?;
+    let hint = crate::codes::hint(&why).unwrap_or_default();
+    output::print(|out| writeln!(out, "{why}. {hint}"))?;
     Ok(ExitCode::FAILURE)
 }
 

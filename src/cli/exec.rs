@@ -9,7 +9,7 @@ use std::{
 use super::exit::Failure;
 use crate::{
     agent::exec::Prepared,
-    codes::{Code, exec as codes},
+    codes::{self, Code},
 };
 
 /// Start a command with delivered variables, inside the pod.
@@ -47,7 +47,7 @@ pub fn start(arguments: &[OsString]) -> ExitCode {
     let error = match Prepared::read(arguments, std::env::vars_os()) {
         Ok(prepared) => {
             if let Some(reason) = prepared.degraded() {
-                report(codes::DEGRADED, &format!("ESC's variables are absent ({reason})"));
+                report(codes::exec::DEGRADED, &format!("ESC's variables are absent ({reason})"));
             }
             prepared.exec()
         }
@@ -57,8 +57,10 @@ pub fn start(arguments: &[OsString]) -> ExitCode {
     ExitCode::from(error.exit_status())
 }
 
-/// One line to stderr: code, what happened, and the fix.
+/// One line to stderr: code, what happened, the fix, and where to read on.
 fn report(code: Code, what: &str) {
+    let told = format!("[{code}] {what}. Fix: {}", code.entry().fix);
+    let hint = codes::hint(&told).unwrap_or_default();
     // Nobody is left to tell when stderr itself is closed.
-    let _ = writeln!(io::stderr(), "esc-injector: [{code}] {what}. Fix: {}", code.entry().fix);
+    let _ = writeln!(io::stderr(), "esc-injector: {told} {hint}");
 }

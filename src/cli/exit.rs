@@ -2,6 +2,8 @@
 
 use std::{error::Error, io::Write, process::ExitCode};
 
+use crate::codes;
+
 /// What a process says with its exit code. Scripts rely on these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -48,10 +50,16 @@ impl Failure {
         Self::new(exit, chain(error))
     }
 
-    /// Writes the message to stderr and gives the exit code.
+    /// What failed, for those who go on without.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Writes the message, and where to read on about its codes, to stderr, and gives the exit code.
     pub fn report(&self) -> ExitCode {
+        let hint = codes::hint(&self.message).map(|hint| format!("\n{hint}")).unwrap_or_default();
         // Nobody is left to tell when stderr itself is closed.
-        let _ = writeln!(anstream::stderr(), "error: {}", self.message);
+        let _ = writeln!(anstream::stderr(), "error: {}{hint}", self.message);
         self.exit.into()
     }
 }
@@ -62,8 +70,8 @@ pub fn chain(error: &dyn Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
-        // Some libraries repeat their source's text in their own.
-        if !message.ends_with(&text) {
+        // Some libraries repeat their source's text in their own, and not only at its end.
+        if !message.contains(&text) {
             message.push_str(": ");
             message.push_str(&text);
         }

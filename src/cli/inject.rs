@@ -89,10 +89,7 @@ fn report(rewritten: &[Rewritten]) -> Result<(), Failure> {
         [] => Ok(()),
         _ => Err(Failure::new(
             Exit::Data,
-            format!(
-                "refused, and so would the webhook\n  {}\n`esc-injector explain CODE` tells more",
-                refusals.join("\n  ")
-            ),
+            format!("refused, and so would the webhook\n  {}", refusals.join("\n  ")),
         )),
     }
 }
@@ -123,7 +120,7 @@ fn print_diffs(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
 }
 
 /// Every input with a name for messages.
-fn read_all(names: Vec<PathBuf>) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn read_all(names: Vec<PathBuf>) -> Result<Vec<(String, String)>, Failure> {
     if names.is_empty() {
         if io::stdin().is_terminal() {
             return Err(Failure::new(

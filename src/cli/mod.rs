@@ -2,17 +2,21 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub mod access;
 pub mod agent;
 pub mod certs;
+pub mod completions;
+pub mod convert;
 pub mod demo;
+pub mod doctor;
 pub mod exec;
 pub mod exit;
 pub mod explain;
 pub mod get;
 pub mod inject;
+pub mod invocation;
 pub mod logging;
 pub mod names;
 pub mod output;
@@ -21,7 +25,9 @@ pub mod probe;
 pub mod run;
 pub mod server;
 pub mod server_audit;
+mod server_grant;
 pub mod server_token;
+mod server_upkeep;
 pub mod version;
 pub mod webhook;
 
@@ -43,6 +49,8 @@ enum Command {
     Exec(exec::Args),
     Inject(inject::Args),
     Explain(explain::Args),
+    Doctor(doctor::Args),
+    Convert(convert::Args),
     // For `helm test`; documented in docs/operations.md.
     #[command(hide = true)]
     Probe(probe::Args),
@@ -50,7 +58,13 @@ enum Command {
     Get(get::Args),
     Run(run::Args),
     Certs(certs::Args),
+    Completions(completions::Args),
     Version(version::Args),
+}
+
+/// The whole command line, by the name that people type.
+fn command() -> clap::Command {
+    Cli::command().bin_name(invocation::typed())
 }
 
 /// Parses the command line, runs the subcommand, and maps its result to an exit code.
@@ -58,13 +72,16 @@ pub fn main() -> ExitCode {
     if let Some(arguments) = exec::written_by_webhook() {
         return exec::start(&arguments);
     }
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
-            // A closed pipe leaves nobody to tell.
-            let _ = error.print();
-            return exit.into();
+            let printed = error.print();
+            if error.use_stderr() {
+                // Nobody is left to tell when stderr itself is closed.
+                return Exit::Usage.into();
+            }
+            return output::written(printed).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
         }
     };
     let result = match cli.command {
@@ -74,11 +91,14 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => exec::run(args),
         Command::Inject(args) => inject::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Convert(args) => convert::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Server(args) => server::run(args),
         Command::Get(args) => get::run(args),
         Command::Run(args) => run::run(args),
         Command::Certs(args) => certs::run(args),
+        Command::Completions(args) => completions::run(args),
         Command::Version(args) => version::run(args),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::{
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     esc::{projection, reference::Reference},
+    inject::problem::one_line,
     secret::Secret,
 };
 
@@ -64,14 +65,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if files.is_empty() {
         // Nothing is left to do afterwards: become the command.
-        return Ok(not_started(&command.exec()));
+        return Ok(not_started(program, &command.exec()));
     }
     let directory =
         write(&files).map_err(|error| Failure::new(Exit::Internal, format!("writing files: {error}")))?;
     for name in files.keys() {
         command.env(name, directory.path().join(name));
     }
-    let code = supervise(command);
+    let code = supervise(program, command);
     let removed = directory.close();
     let code =
         code.map_err(|error| Failure::new(Exit::Internal, format!("waiting for the command: {error}")))?;
@@ -91,14 +92,16 @@ fn write(files: &BTreeMap<String, Secret>) -> io::Result<TempDir> {
 }
 
 /// What a shell answers when there is nothing to start.
-fn not_started(error: &io::Error) -> ExitCode {
-    let _ = writeln!(anstream::stderr(), "error: starting the command: {error}");
+fn not_started(program: &OsStr, error: &io::Error) -> ExitCode {
+    let program = one_line(&program.to_string_lossy());
+    // Nobody is left to tell when stderr itself is closed.
+    let _ = writeln!(anstream::stderr(), "error: starting `{program}`: {error}");
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
 }
 
 /// Runs the command to its end and passes on what others want to tell it. What a terminal sends reaches it by itself,
 /// and must not end us before it.
-fn supervise(mut command: Command) -> io::Result<ExitCode> {
+fn supervise(program: &OsStr, mut command: Command) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Watched before there is anything to clean up after.
@@ -107,7 +110,7 @@ fn supervise(mut command: Command) -> io::Result<ExitCode> {
         let (mut interrupt, mut quit) = (signal(SignalKind::interrupt())?, signal(SignalKind::quit())?);
         let mut child = match command.spawn() {
             Ok(child) => child,
-            Err(error) => return Ok(not_started(&error)),
+            Err(error) => return Ok(not_started(program, &error)),
         };
         let pid = Pid::from_child(&child);
         let mut waiting = tokio::task::spawn_blocking(move || child.wait());

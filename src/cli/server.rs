@@ -17,12 +17,16 @@ use tokio::{
 use super::{
     exit::{Exit, Failure},
     logging::{self, LogFormat, LogLevel},
-    output, server_audit, server_token,
+    output, server_audit, server_grant, server_token, server_upkeep,
 };
 use crate::{
     esc::pattern::Pattern,
     secret::Secret,
-    server::{Clock, Config, ConfigError, Server, Storage, identity::Issuer, new_token},
+    server::{
+        Clock, Config, ConfigError, Right, Server, Storage,
+        identity::{self, Issuer},
+        new_token,
+    },
 };
 
 /// Serve environments, as ESC would.
@@ -69,6 +73,9 @@ pub struct Args {
     /// File with such tokens, one a line
     #[arg(long, env = "ESC_INJECTOR_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Issuers whose identity tokens are exchanged for access tokens, and their policies, in YAML
+    #[arg(long, env = "ESC_INJECTOR_ISSUERS", value_name = "FILE", conflicts_with = "oidc_issuer")]
+    issuers: Option<PathBuf>,
     /// Issuer whose identity tokens are exchanged for access tokens: the exact `iss`
     #[arg(long, env = "ESC_INJECTOR_OIDC_ISSUER", value_name = "URL", requires_all = ["oidc_jwks", "oidc_subject"])]
     oidc_issuer: Option<String>,
@@ -87,6 +94,9 @@ pub struct Args {
         requires = "oidc_issuer"
     )]
     oidc_audience: Vec<String>,
+    /// What users may do with every environment of their organization, without having been given more
+    #[arg(long, env = "ESC_INJECTOR_USER_RIGHTS", value_enum, value_name = "RIGHT", default_value_t = UserRights::Write)]
+    user_rights: UserRights,
     /// File for the audit log [default: DATA/audit.jsonl; none without --data]
     #[arg(long, env = "ESC_INJECTOR_AUDIT_LOG", value_name = "FILE")]
     audit_log: Option<PathBuf>,
@@ -98,10 +108,34 @@ pub struct Args {
     log_level: LogLevel,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum UserRights {
+    None,
+    Read,
+    Open,
+    Write,
+}
+
+impl From<UserRights> for Option<Right> {
+    fn from(rights: UserRights) -> Self {
+        match rights {
+            UserRights::None => None,
+            UserRights::Read => Some(Right::Read),
+            UserRights::Open => Some(Right::Open),
+            UserRights::Write => Some(Right::Write),
+        }
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Token(server_token::Args),
+    Grant(server_grant::Grant),
+    Revoke(server_grant::Revoke),
+    Grants(server_grant::List),
     Audit(server_audit::Args),
+    Compact(server_upkeep::Compact),
+    Rekey(server_upkeep::Rekey),
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return results")]
@@ -113,7 +147,12 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
     match args.command.take() {
         Some(Command::Token(args)) => return server_token::run(args),
+        Some(Command::Grant(args)) => return server_grant::grant(args),
+        Some(Command::Revoke(args)) => return server_grant::revoke(args),
+        Some(Command::Grants(args)) => return server_grant::list(args),
         Some(Command::Audit(args)) => return server_audit::run(args),
+        Some(Command::Compact(args)) => return server_upkeep::compact(&args),
+        Some(Command::Rekey(args)) => return server_upkeep::rekey(args),
         None => {}
     }
     logging::start(args.log_level, LogFormat::Text);
@@ -131,7 +170,7 @@ async fn serve(args: Args) -> Result<(), Failure> {
     let (listen, dev) = (args.listen, args.dev);
     let mut config = args.into_config()?;
     let mut printed = None;
-    if dev && config.tokens.is_empty() && config.issuer.is_none() {
+    if dev && config.tokens.is_empty() && config.issuers.is_empty() {
         let token = new_token().map_err(|error| failure(Exit::Internal, "making a token", &error))?;
         printed = Some(token.clone());
         config.tokens.push(token);
@@ -144,8 +183,8 @@ async fn serve(args: Args) -> Result<(), Failure> {
         ConfigError::NobodyCanSignIn => Failure::new(
             Exit::Usage,
             format!(
-                "{error}: give --token or --token-file for people and tests, or --oidc-issuer, --oidc-jwks and \
-                 --oidc-subject for pods, or make a token in the data directory: esc-injector server token create"
+                "{error}: give --token or --token-file for people and tests, or --issuers, or --oidc-issuer, \
+                 --oidc-jwks and --oidc-subject, for pods, or make a token in the data directory: esc-injector server token create"
             ),
         ),
         _ => Failure::from_error(Exit::Configuration, &error),
@@ -187,12 +226,16 @@ impl Args {
         if tokens.iter().any(Secret::is_empty) {
             return Err(Failure::new(Exit::Usage, "--token is empty"));
         }
-        let issuer = match (self.oidc_issuer, self.oidc_jwks, self.oidc_subject) {
-            (Some(url), Some(key_set), Some(subject)) => {
-                Some(Issuer { url, key_set, subject: Pattern::new(subject), audiences: self.oidc_audience })
-            }
-            _ => None,
+        let mut issuers = match &self.issuers {
+            Some(path) => identity::read(path)
+                .map_err(|error| Failure::new(Exit::Configuration, format!("--issuers {error}")))?,
+            None => Vec::new(),
         };
+        if let (Some(url), Some(key_set), Some(subject)) =
+            (self.oidc_issuer, self.oidc_jwks, self.oidc_subject)
+        {
+            issuers.push(Issuer::of_subjects(url, key_set, Pattern::new(subject), self.oidc_audience));
+        }
         let tls = match (self.tls_cert, self.tls_key) {
             (Some(certificate), Some(key)) => Some(read_tls(&certificate, &key)?),
             _ => None,
@@ -209,7 +252,8 @@ impl Args {
             storage,
             organizations: self.organization,
             tokens,
-            issuer,
+            users: self.user_rights.into(),
+            issuers,
             audit: self.audit_log,
             test_providers: self.test_providers,
             tls,

@@ -12,7 +12,7 @@ use crate::{
     client::{AccessError, Answered, Budget, Cause, Client, Repeat, Settings},
     esc::duration,
     secret::Secret,
-    server::{KeptTokens, tokens::Holder},
+    server::{Kept, tokens::Holder},
 };
 
 /// How long a command waits for the server.
@@ -40,7 +40,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("place").args(["data", "api_url"]).required(true).multiple(true))]
-struct Where {
+pub(super) struct Where {
     /// Data directory of a server that is stopped; goes before the address
     // Without a variable: the one of the address is often set, and both would be named.
     #[arg(long, value_name = "DIR")]
@@ -69,7 +69,7 @@ struct Create {
     /// A token of this team, which opens what the team may open
     #[arg(long, value_name = "NAME", requires = "organization", conflicts_with_all = ["user", "admin"])]
     team: Option<String>,
-    /// A token of this user, who opens and changes environments
+    /// A token of this user, who does what --user-rights of the server and grants say
     #[arg(long, value_name = "LOGIN", requires = "organization", conflicts_with = "admin")]
     user: Option<String>,
     /// A token that may do everything in the organization
@@ -162,25 +162,25 @@ fn revoke(place: Where, id: &str) -> Result<(), Failure> {
     }
 }
 
-enum Place {
-    Data(KeptTokens),
+pub(super) enum Place {
+    Data(Kept),
     Server(Box<Server>),
 }
 
-struct Server {
+pub(super) struct Server {
     client: Client,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Where {
     /// `create` makes a data directory that is not there.
-    fn open(self, create: bool) -> Result<Place, Failure> {
+    pub(super) fn open(self, create: bool) -> Result<Place, Failure> {
         match (self.data, self.api_url) {
             (Some(directory), _) => {
                 let kept = if create {
-                    KeptTokens::open_or_create(&directory, self.key_file)
+                    Kept::open_or_create(&directory, self.key_file)
                 } else {
-                    KeptTokens::open(&directory, self.key_file)
+                    Kept::open(&directory, self.key_file)
                 };
                 kept.map(Place::Data).map_err(|error| Failure::from_error(Exit::Configuration, &error))
             }
@@ -202,7 +202,7 @@ impl Where {
 }
 
 impl Server {
-    fn ask(&self, method: &'static str, path: &str, body: Option<&Json>) -> Result<Json, Failure> {
+    pub(super) fn ask(&self, method: &'static str, path: &str, body: Option<&Json>) -> Result<Json, Failure> {
         let budget = Budget::once(PATIENCE);
         let asked = self.runtime.block_on(self.client.ask(method, path, body, &budget));
         let Answered { status, body } = asked.map_err(|error: AccessError| match error.cause {

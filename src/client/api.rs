@@ -14,6 +14,7 @@ use super::{
     diagnostic::Refusal,
     endpoint::{self, Endpoint},
     error::{AccessError, Action, Cause},
+    identity::Identity,
     retry::{self, Budget, Patience, Repeat},
     transport::{self, Answer, LARGEST_ANSWER, Lost, Route},
 };
@@ -142,6 +143,11 @@ impl Client {
         Ok(Answered { status: answer.status.as_u16(), body: answer.body })
     }
 
+    /// Gets what has to be shown to an organization, and opens nothing: whether ESC accepts who we are.
+    pub async fn sign_in(&mut self, organization: &str, budget: &Budget) -> Result<(), AccessError> {
+        self.token(organization, budget).await.map(drop)
+    }
+
     /// What to show to an organization: the static token as it is now, or one that is exchanged when there is none yet.
     async fn token(&mut self, organization: &str, budget: &Budget) -> Result<Secret, AccessError> {
         let kept = self.tokens.get(organization).filter(|kept| Instant::now() < kept.until);
@@ -151,8 +157,11 @@ impl Client {
         if let Credentials::Given { token } = &self.credentials {
             return Ok(token.clone());
         }
-        let shown = self.read_token(organization)?;
-        let Credentials::Exchange { token_type, .. } = &self.credentials else { return Ok(shown) };
+        let (shown, token_type) = match &self.credentials {
+            Credentials::Held { token_type, token } => (token.clone(), token_type),
+            Credentials::Exchange { token_type, .. } => (self.read_token(organization)?, token_type),
+            Credentials::Given { .. } | Credentials::Static { .. } => return self.read_token(organization),
+        };
         let start = Instant::now();
         let Exchanged { token, lifetime } = self.exchange(organization, token_type, &shown, budget).await?;
         let ms = transport::milliseconds(start.elapsed());
@@ -190,7 +199,9 @@ impl Client {
                 None => malformed("ESC's answer holds no access token"),
             },
             Ok(answer) => match answer.status.as_u16() {
-                status @ (400 | 401 | 403 | 404) => Cause::ExchangeRefused { status },
+                status @ (400 | 401 | 403 | 404) => {
+                    Cause::ExchangeRefused { status, identity: Identity::of(shown) }
+                }
                 _ => refusal(&answer),
             },
             Err(cause) => cause,
@@ -269,7 +280,7 @@ impl Client {
     /// Forgets a token that ESC does not accept any more; tells whether another one can be had.
     fn forget(&mut self, organization: &str, token: &Secret) -> bool {
         match &self.credentials {
-            Credentials::Exchange { .. } => {
+            Credentials::Exchange { .. } | Credentials::Held { .. } => {
                 tracing::warn!(organization, "ESC does not accept the token any more; exchanging once more");
                 self.tokens.remove(organization);
                 true

@@ -34,6 +34,13 @@ pub enum Credentials {
         /// The file that holds our own token, for each organization whose token may be asked for.
         files: BTreeMap<String, PathBuf>,
     },
+    /// A token of another issuer that was given for this one time, to be exchanged as above.
+    Held {
+        /// Kind of token to ask for.
+        token_type: TokenType,
+        /// The token.
+        token: Secret,
+    },
     /// An access token of ESC's.
     Given {
         /// The token.
@@ -52,7 +59,7 @@ impl Credentials {
         match self {
             Self::Exchange { files, .. } => files.get(organization).map(PathBuf::as_path),
             Self::Static { file } => Some(file),
-            Self::Given { .. } => None,
+            Self::Given { .. } | Self::Held { .. } => None,
         }
     }
 }

@@ -1,6 +1,9 @@
-//! A client for what is not ESC: the application's own URL. It carries no token.
+//! Clients for what is not ESC: the application's own URL, and services that an operator names. They carry no token of
+//! ESC's.
 
-use reqwest::{Client, Url, redirect};
+use std::sync::Arc;
+
+use reqwest::{Client, ClientBuilder, Url, dns::Resolve, redirect};
 
 use super::tls;
 
@@ -15,6 +18,20 @@ pub fn callback(url: &str) -> Result<Client, String> {
         "http" => tls::unused()?,
         _ => return Err("it is neither http nor https".to_owned()),
     };
+    builder(tls).build().map_err(|error| reason(&error))
+}
+
+/// An HTTP client for https URLs: without proxies and redirects, as [`callback`]. `authorities` (PEM) are trusted beside
+/// the public ones; `resolver` may refuse addresses. The error says what is unusable.
+pub fn direct(authorities: Option<&str>, resolver: Option<Arc<dyn Resolve>>) -> Result<Client, String> {
+    let mut builder = builder(tls::config(authorities)?).https_only(true);
+    if let Some(resolver) = resolver {
+        builder = builder.dns_resolver(resolver);
+    }
+    builder.build().map_err(|error| reason(&error))
+}
+
+fn builder(tls: rustls::ClientConfig) -> ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("esc-injector/", env!("CARGO_PKG_VERSION")))
@@ -25,8 +42,6 @@ pub fn callback(url: &str) -> Result<Client, String> {
         .tcp_nodelay(true)
         // The next call is minutes away: no connection is worth keeping.
         .pool_max_idle_per_host(0)
-        .build()
-        .map_err(|error| reason(&error))
 }
 
 /// Why a request failed, without its URL.

@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::diagnostic::{self, Diagnostic};
+use super::{
+    diagnostic::{self, Diagnostic},
+    identity::Identity,
+};
 use crate::{
     codes::{Code, access as codes},
     esc::value::WireError,
@@ -96,10 +99,12 @@ pub enum Cause {
         why: String,
     },
     /// The exchange was refused.
-    #[error("ESC refused the pod's identity ({status})")]
+    #[error("ESC refused the pod's identity{} ({status})", subject(identity.as_ref()))]
     ExchangeRefused {
         /// The answer's status.
         status: u16,
+        /// Whom the token speaks of, if that can be read.
+        identity: Option<Identity>,
     },
     /// 401.
     #[error("ESC does not accept the access token (401)")]
@@ -166,6 +171,20 @@ impl AccessError {
         }
     }
 
+    /// What to do about it, in the words of this very pod; nothing where the code's own words are as good.
+    pub fn fix(&self) -> Option<String> {
+        match (&self.action, &self.cause) {
+            (
+                Action::Exchange { organization },
+                Cause::ExchangeRefused { identity: Some(Identity { issuer, subject, audience }), .. },
+            ) => Some(format!(
+                "Register the OIDC issuer `{issuer}` in organization {organization}, and add a policy that allows \
+                 `sub: {subject}` with `aud: {audience}`."
+            )),
+            _ => None,
+        }
+    }
+
     /// Whether ESC as a whole was out of order for as long as we tried, rather than refusing us.
     pub fn is_outage(&self) -> bool {
         matches!(self.cause, Cause::Unreachable { .. } | Cause::Throttled { .. } | Cause::Failing { .. })
@@ -200,6 +219,10 @@ fn times(attempts: u32) -> String {
         1 => "once".to_owned(),
         more => format!("{more} times"),
     }
+}
+
+fn subject(identity: Option<&Identity>) -> String {
+    identity.map(|identity| format!(" {}", identity.subject)).unwrap_or_default()
 }
 
 fn request(id: Option<&str>) -> String {

@@ -10,14 +10,16 @@ mod callback;
 mod diagnostic;
 mod endpoint;
 mod error;
+mod identity;
 mod retry;
 mod tls;
 mod transport;
 
 pub use api::{Answered, Client, Settings};
 pub use auth::Credentials;
-pub use callback::{callback, reason};
+pub use callback::{callback, direct, reason};
 pub use diagnostic::Diagnostic;
 pub use error::{AccessError, Action, Cause};
+pub use identity::Identity;
 pub(crate) use retry::chance;
 pub use retry::{Budget, Repeat};

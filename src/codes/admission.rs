@@ -83,7 +83,7 @@ super::codes! {
     NAMESPACES_UNWATCHED = "ESC942" {
         title: "Namespaces can't be followed",
         cause: "The watch on namespaces failed: the API server is away, or does not allow it. The webhook goes on with what it knows, and tries again with growing waits of up to 30 seconds. Until it succeeds, pods that ask are refused in namespaces created since (ESC941), and changed defaults and limits don't hold yet.",
-        fix: "Nothing, if the API server was restarted. If the message says forbidden, give the webhook's ServiceAccount the right to get, list and watch namespaces, as the chart does.",
+        fix: "Nothing, if the API server was restarted. If the message says forbidden, give the webhook's ServiceAccount the right to list and watch namespaces, as the chart does.",
         example: "kubectl auth can-i watch namespaces --as system:serviceaccount:esc-injector:esc-injector",
     }
 }

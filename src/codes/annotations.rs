@@ -41,7 +41,7 @@ super::codes! {
         title: "Said twice",
         cause: "One layer (the pod's annotations, or its namespace's) names the same variable, file or setting in two places.",
         fix: "Keep one of the two.",
-        example: "",
+        example: "esc.pulumi.com/config: |\n  env:\n    DATABASE_URL: database.url",
     }
     NO_ENVIRONMENT = "ESC108" {
         title: "No environment named",
@@ -65,13 +65,13 @@ super::codes! {
         title: "ESC address not allowed",
         cause: "The address receives the pod's token, so an annotation may only choose one that the operator has listed.",
         fix: "Remove esc.pulumi.com/api-url, or ask the operator to add the address with --allow-api-url.",
-        example: "",
+        example: "esc-injector webhook --allow-api-url https://esc.example.com",
     }
     AUDIENCE = "ESC113" {
         title: "Audience not allowed",
         cause: "A token with that audience could be used elsewhere, so an annotation may only choose one that the operator has listed.",
         fix: "Remove esc.pulumi.com/service-account-audience, or ask the operator to add it with --allow-audience.",
-        example: "",
+        example: "esc-injector webhook --allow-audience vault",
     }
     ENVIRONMENT_NOT_ALLOWED = "ESC114" {
         title: "Environment not allowed in this namespace",
@@ -95,19 +95,19 @@ super::codes! {
         title: "Nothing to deliver",
         cause: "`projections` is `none`, and no variable or file is named.",
         fix: "Name what to deliver, or remove esc.pulumi.com/projections.",
-        example: "",
+        example: "esc.pulumi.com/env.DATABASE_URL: db.url\nesc.pulumi.com/projections: none",
     }
     NO_MEANING = "ESC118" {
         title: "No meaning on a namespace",
         cause: "A warning: `inject` and `status` speak of one pod, so as a default they are ignored.",
         fix: "Remove the annotation from the namespace; to inject every pod of it, set its label esc.pulumi.com/injection to `all`.",
-        example: "",
+        example: "kubectl label namespace shop esc.pulumi.com/injection=all --overwrite",
     }
     CONTRADICTION = "ESC119" {
         title: "Settings that contradict each other",
         cause: "Two settings can't hold together, or one means nothing without another: a template with a format, an entry that is optional and has a default, `on-change` without `refresh`.",
         fix: "Drop one of the two, or add what the message names.",
-        example: "",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m\nesc.pulumi.com/on-change: http://127.0.0.1:8080/reload",
     }
     REFRESH_TOO_SHORT = "ESC120" {
         title: "Refreshed too often",
@@ -125,6 +125,6 @@ super::codes! {
         title: "The API server can't restart all containers",
         cause: "`on-change: restart` uses a rule of Kubernetes 1.36 (RestartAllContainers). Older API servers refuse it, or drop it without a word; and this one is not known to be newer.",
         fix: "Use another `on-change`, or let the operator state the oldest kubelet (--min-kubelet 1.36), if all are so new.",
-        example: "",
+        example: "esc-injector webhook --min-kubelet 1.36",
     }
 }

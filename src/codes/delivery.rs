@@ -103,12 +103,6 @@ super::codes! {
         fix: "Deliver the value as a file.",
         example: "esc.pulumi.com/file.settings.json: settings",
     }
-    KUBELET_NO_TEXT = "ESC419" {
-        title: "The variable is no text, which kubelet can't hand over",
-        cause: "The container gets its variables from kubelet (`env-mode: kubelet`), which hands over nothing but UTF-8.",
-        fix: "Deliver the value as a file.",
-        example: "esc.pulumi.com/file.key.bin: keys.binary",
-    }
     TEMPLATE = "ESC420" {
         title: "The template can't be rendered",
         cause: "A file's template has a mistake in its syntax, uses a name, filter or function that does not exist, or does something with a value that its kind does not allow.",

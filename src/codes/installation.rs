@@ -1,4 +1,5 @@
-//! `ESC8xx`: the installation, as the API server's policies and `esc-injector probe` see it.
+//! `ESC8xx`: the installation, as the API server's policies, `esc-injector probe` and
+//! `esc-injector doctor` see it.
 
 super::codes! {
     ASKED_NOT_INJECTED = "ESC801" {
@@ -54,5 +55,35 @@ super::codes! {
         cause: "A pod that asks was sent to the API server as a dry run, and was refused, or came back without the agent. If the webhook itself answers, then the API server can't reach it (a firewall between control plane and pods), or the namespace is not labelled.",
         fix: "Read the refusal. For `failed calling webhook` with a timeout: open the webhook's port from the control plane, or set webhook.hostNetwork. Otherwise label the namespace.",
         example: "kubectl label namespace shop esc.pulumi.com/injection=enabled",
+    }
+    OLD_API_SERVER = "ESC821" {
+        title: "The API server is too old",
+        cause: "Injection stands on match conditions and validating admission policies, which are complete since Kubernetes 1.30. An older API server drops what it does not know, and asks the webhook about pods that are none of its business, or not at all.",
+        fix: "Upgrade the control plane to 1.30 or newer.",
+        example: "kubectl version",
+    }
+    CHANGED_ENTRY = "ESC822" {
+        title: "An entry of the webhook configuration is not as the chart writes it",
+        cause: "Somebody or something changed it after the installation, or it is another release's: pods may pass the webhook by, or depend on it although they ask for nothing.",
+        fix: "Restore it by `helm upgrade`, and find out who changed it: its managed fields name the last writers.",
+        example: "kubectl get mutatingwebhookconfiguration esc-injector -o yaml --show-managed-fields",
+    }
+    NO_REPLICA = "ESC823" {
+        title: "No replica of the webhook is ready",
+        cause: "The webhook's Service has no ready endpoint: its pods are not scheduled, can't pull their image, or don't become ready.",
+        fix: "Look at the Deployment's pods and their events; a pod that runs says in its log why it is not ready.",
+        example: "kubectl -n esc-injector describe pods",
+    }
+    NO_POLICY = "ESC824" {
+        title: "A policy of the chart is missing, or bound to nothing",
+        cause: "The chart's validating admission policies hold when the webhook is passed over. One of them was deleted, or switched off in the chart's values.",
+        fix: "Restore it by `helm upgrade`, or leave it off if that was meant (chart value policies).",
+        example: "kubectl get validatingadmissionpolicies,validatingadmissionpolicybindings",
+    }
+    OLDER_KUBELET = "ESC825" {
+        title: "A kubelet is older than the webhook was told",
+        cause: "The chart's minKubelet promises that every kubelet is at least of that release, so that variables may come from files. A node's kubelet is older: pods on it would not start, or would start with empty variables.",
+        fix: "Upgrade the node, or lower minKubelet; below 1.35 variables come by the wrapper alone.",
+        example: "kubectl get nodes",
     }
 }

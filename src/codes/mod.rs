@@ -52,6 +52,11 @@ impl Code {
         self.0.id
     }
 
+    /// What shows the whole explanation, for log lines, which keep things apart in fields.
+    pub fn command(self) -> String {
+        format!("{COMMAND} {self}")
+    }
+
     /// The whole explanation.
     pub fn entry(self) -> &'static Entry {
         self.0
@@ -96,10 +101,51 @@ pub fn all() -> impl Iterator<Item = Code> {
     .copied()
 }
 
-/// The code with this id, in any letter case and with or without the `ESC`.
+/// The code with this id, in any letter case, with or without the `ESC` and the brackets of a message.
 pub fn find(id: &str) -> Option<Code> {
-    let id = id.trim().to_ascii_uppercase();
-    all().find(|code| code.id() == id || code.id().strip_prefix("ESC") == Some(id.as_str()))
+    let number = number(id);
+    all().find(|code| code.id().strip_prefix(PREFIX) == Some(number.as_str()))
+}
+
+/// Codes that somebody who typed this may have meant: one slip away, in order of their numbers.
+pub fn near(id: &str) -> Vec<Code> {
+    let number = number(id);
+    let is_near = |code: &Code| strsim::osa_distance(&number, code.id().trim_start_matches(PREFIX)) == 1;
+    all().filter(is_near).collect()
+}
+
+/// How every hint begins.
+const HINT: &str = "More: esc-injector explain ";
+
+/// What shows explanations.
+const COMMAND: &str = "esc-injector explain";
+
+/// How every id begins.
+const PREFIX: &str = "ESC";
+
+/// The digits of an id as a person may write it.
+fn number(id: &str) -> String {
+    let id = id.trim().trim_matches(['[', ']']).to_ascii_uppercase();
+    id.strip_prefix(PREFIX).unwrap_or(&id).to_owned()
+}
+
+/// The last line of whatever tells a person of a failure: where to read on about the codes that it shows in brackets.
+/// One hint for a message, however many problems it lists; none for one without a code, or that passes on a message with
+/// its hint.
+pub fn hint(message: &str) -> Option<String> {
+    if message.contains(HINT) {
+        return None;
+    }
+    let mut ids: Vec<&'static str> = Vec::new();
+    for (at, _) in message.match_indices("[ESC") {
+        let id = message.get(at + 1..).and_then(|rest| rest.split_once(']')).map(|(id, _)| id);
+        if let Some(code) = id.and_then(|id| all().find(|code| code.id() == id))
+            && !ids.contains(&code.id())
+        {
+            ids.push(code.id());
+        }
+    }
+    if ids.is_empty() { None } else { Some(format!("{HINT}{}", ids.join(" "))) }
 }
 
 /// Declares the codes of one range as constants, and the range's `ALL`.
@@ -141,6 +187,31 @@ mod tests {
     fn find_is_lenient_about_the_prefix() {
         let code = super::find("esc101").expect("ESC101 exists");
         assert_eq!(super::find("101"), Some(code));
-        assert_eq!(super::find("ESC000"), None);
+        assert_eq!(super::find(" [ESC101]"), Some(code));
+        for none in ["ESC000", "", "ESC", "1", "ESCESC101"] {
+            assert_eq!(super::find(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn codes_one_slip_away_are_near() {
+        let near = |id: &str| super::near(id).iter().map(|code| code.id()).collect::<Vec<_>>();
+        assert!(near("ESC311x").contains(&"ESC311") && near("031").contains(&"ESC301"));
+        assert!(near("ESC000").is_empty() && near("nonsense").is_empty() && near("").is_empty());
+    }
+
+    #[test]
+    fn a_message_gets_one_hint_with_each_code_that_it_shows() {
+        for (message, hint) in [
+            ("[ESC104] a: no\n[ESC101] b: no\n[ESC104] c", Some("More: esc-injector explain ESC104 ESC101")),
+            ("reading it: [ESC301] no answer", Some("More: esc-injector explain ESC301")),
+            ("no code at all", None),
+            ("denied: [ESC101] a\nMore: esc-injector explain ESC101", None),
+            // Not ours, or not a code.
+            ("[ESC000] [ESC] [ESC1", None),
+            ("ESC301 without brackets", None),
+        ] {
+            assert_eq!(super::hint(message).as_deref(), hint, "{message}");
+        }
     }
 }

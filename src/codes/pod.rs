@@ -5,7 +5,7 @@ super::codes! {
         title: "No such container",
         cause: "An annotation names a container that the pod does not have.",
         fix: "Correct the name; the message lists the pod's containers.",
-        example: "",
+        example: "esc.pulumi.com/containers: app",
     }
     NO_COMMAND = "ESC202" {
         title: "Variables need a command",
@@ -53,7 +53,7 @@ super::codes! {
         title: "Container starts before the agent",
         cause: "The annotation esc.pulumi.com/containers names an init container that runs before the agent, when nothing is there yet.",
         fix: "Take it off the list, or let the agent run first (esc.pulumi.com/init-first: \"true\").",
-        example: "",
+        example: "esc.pulumi.com/init-first: \"true\"",
     }
     NO_RECEIVER = "ESC210" {
         title: "No container left to receive",
@@ -65,13 +65,13 @@ super::codes! {
         title: "Malformed pod",
         cause: "A field that the injector must read has a type or a size that no pod can have.",
         fix: "Correct the field that the message names.",
-        example: "",
+        example: "spec:\n  securityContext: {runAsUser: 1000}",
     }
     NEVER_RESTARTS = "ESC212" {
         title: "The pod has one try",
         cause: "A warning: with `restartPolicy: Never`, an agent that can't reach ESC within its timeout fails the pod for good.",
-        fix: "Leave it if whoever makes the pod makes another, such as a Job. Otherwise give the fetch more time, or let the application start without values.",
-        example: "esc.pulumi.com/timeout: 10m",
+        fix: "Leave it if whoever makes the pod makes another, such as a Job; a longer `esc.pulumi.com/timeout` makes it rarer. Otherwise let the application start without values.",
+        example: "esc.pulumi.com/on-failure: start",
     }
     ON_COMMAND_LINE = "ESC213" {
         title: "A value shows on the command line",
@@ -101,25 +101,25 @@ super::codes! {
         title: "Init containers run again",
         cause: "A warning: `on-change: restart` restarts all containers of the pod in place, and its init containers run again each time, on the volumes as they are.",
         fix: "Leave it if they can run twice. Otherwise use another `on-change`.",
-        example: "",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m\nesc.pulumi.com/on-change: http://127.0.0.1:8080/reload",
     }
     SHARED_PROCESSES = "ESC218" {
         title: "Containers see each other's processes",
         cause: "A warning: with `share-process-namespace` every container of the pod sees the processes of the others; one that runs as the same user can read their variables, files and memory through /proc.",
         fix: "Leave it if the containers trust each other. Otherwise let the agent POST to a URL instead of sending a signal.",
-        example: "",
+        example: "esc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m\nesc.pulumi.com/on-change: http://127.0.0.1:8080/reload",
     }
     REFRESH_UNSEEN = "ESC219" {
         title: "Refreshed values reach nobody",
         cause: "A warning: the pod asks for `refresh` and for variables only. A running process keeps the variables that it was started with.",
         fix: "Deliver files, or restart the containers (`on-change: restart`), or remove `refresh`.",
-        example: "",
+        example: "esc.pulumi.com/env.DATABASE_URL: db.url\nesc.pulumi.com/file.ca.crt: tls.ca\nesc.pulumi.com/refresh: 5m",
     }
     KUBELET_ENV = "ESC220" {
         title: "kubelet can't deliver the variables",
         cause: "`env-mode: kubelet` needs kubelets of 1.35 or newer on every node (older ones set empty variables without a word), and variables whose names the pod says: those of ESC's `environmentVariables` are not known before the environment is opened.",
         fix: "Let the operator state the oldest kubelet (--min-kubelet 1.35), name the variables in env.X annotations, or use the wrapper (esc.pulumi.com/env-mode: exec).",
-        example: "",
+        example: "esc-injector webhook --min-kubelet 1.35",
     }
     PORT_TAKEN = "ESC221" {
         title: "The metrics port is a container's own",

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     agent::plan::{Source, View},
     esc::{
-        path::{NotFound, Path},
+        lookup::NotFound,
+        path::Path,
         projection::{self, UnknownValue},
         render::{
             self, Format, RenderError,

@@ -95,12 +95,13 @@ impl Services {
             storage: Storage::Files(directory),
             organizations: Vec::new(),
             tokens: vec![Secret::from(token.as_str())],
-            issuer: Some(Issuer {
-                url: ISSUER.to_owned(),
+            users: None,
+            issuers: vec![Issuer::of_subjects(
+                ISSUER.to_owned(),
                 key_set,
-                subject: Pattern::new("system:serviceaccount:*"),
-                audiences: Vec::new(),
-            }),
+                Pattern::new("system:serviceaccount:*"),
+                Vec::new(),
+            )],
             audit: None,
             test_providers: false,
             tls: Some(authority.issue(&["127.0.0.1", "localhost"])?.config),

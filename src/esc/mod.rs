@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, nothing spawned. Facts about ESC's behaviour are stated where they are implemented.
 
 pub mod duration;
+pub mod lookup;
 pub mod merge;
 pub mod names;
 pub mod path;

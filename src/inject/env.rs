@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     json::{Json, Members},
+    layer::EnvMode,
     names::{self, BINARY, ENV_DIR},
     pod::Container,
     problem::Problem,
@@ -16,18 +17,6 @@ use crate::{
     agent::{kubelet, plan::OnFailure, wrapper::Wrapping},
     codes::{delivery, pod as codes},
 };
-
-/// What `env-mode` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EnvMode {
-    /// The wrapper where a command is known, else kubelet where it can.
-    #[default]
-    Auto,
-    /// The wrapper.
-    Exec,
-    /// Kubelet.
-    Kubelet,
-}
 
 /// How the variables of one container arrive.
 #[derive(Debug)]

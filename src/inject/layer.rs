@@ -4,9 +4,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{env::EnvMode, problem::Problem, quantity::Quantity, refresh};
+use super::{problem::Problem, quantity::Quantity};
 use crate::{
-    agent::plan::{OnFailure, Projections, Source},
+    agent::plan::{OnChange, OnFailure, Projections, Source},
     esc::{
         names::{FileName, VariableName},
         path::Path,
@@ -67,7 +67,7 @@ pub struct Layer {
     /// Whether it names a variable or file in a way that can't be read: defaults of who names nothing don't hold.
     pub names_unreadable: bool,
     /// How values are kept fresh.
-    pub refresh: refresh::Said,
+    pub refresh: RefreshSettings,
     /// How variables arrive.
     pub env_mode: Option<EnvMode>,
 }
@@ -137,6 +137,33 @@ impl File {
     }
 }
 
+/// How variables arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EnvMode {
+    /// The wrapper where a command is known, else kubelet where it can.
+    #[default]
+    Auto,
+    /// The wrapper.
+    Exec,
+    /// Kubelet.
+    Kubelet,
+}
+
+/// How values are kept fresh, as far as a layer says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefreshSettings {
+    /// `refresh`.
+    pub interval: Option<Duration>,
+    /// `on-change`.
+    pub on_change: Option<OnChange>,
+    /// `restart-spread`.
+    pub restart_spread: Option<Duration>,
+    /// `metrics-port`.
+    pub metrics_port: Option<u16>,
+    /// `share-process-namespace`.
+    pub share_processes: Option<bool>,
+}
+
 /// A key of a Secret in the pod's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSecret {
@@ -155,6 +182,25 @@ pub enum Resource {
     MemoryLimit,
     EphemeralStorageRequest,
     EphemeralStorageLimit,
+}
+
+impl RefreshSettings {
+    /// Lays `over` on top.
+    pub fn overlaid(self, over: Self) -> Self {
+        let Self { interval, on_change, restart_spread, metrics_port, share_processes } = over;
+        Self {
+            interval: interval.or(self.interval),
+            on_change: on_change.or(self.on_change),
+            restart_spread: restart_spread.or(self.restart_spread),
+            metrics_port: metrics_port.or(self.metrics_port),
+            share_processes: share_processes.or(self.share_processes),
+        }
+    }
+
+    /// Whether the pod's processes are to see one another.
+    pub fn shares_processes(&self) -> bool {
+        self.share_processes.unwrap_or(false)
+    }
 }
 
 impl Layer {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Context,
     keys::{Key, PREFIX},
+    layer::RefreshSettings,
     pod::Pod,
     problem::Problem,
     values,
@@ -19,21 +20,6 @@ const DEFAULT_SPREAD: Duration = Duration::from_secs(300);
 /// drop it in silence.
 const RESTARTS_ALL: Version = Version::new(1, 36);
 
-/// What one layer says of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said {
-    /// `refresh`.
-    pub interval: Option<Duration>,
-    /// `on-change`.
-    pub on_change: Option<OnChange>,
-    /// `restart-spread`.
-    pub restart_spread: Option<Duration>,
-    /// `metrics-port`.
-    pub metrics_port: Option<u16>,
-    /// `share-process-namespace`.
-    pub share_processes: Option<bool>,
-}
-
 /// How values are kept fresh.
 #[derive(Debug, Clone)]
 pub struct Refresh {
@@ -47,29 +33,10 @@ pub struct Refresh {
     pub metrics_port: Option<u16>,
 }
 
-impl Said {
-    /// Lays `over` on top.
-    pub fn overlaid(self, over: Self) -> Self {
-        let Self { interval, on_change, restart_spread, metrics_port, share_processes } = over;
-        Self {
-            interval: interval.or(self.interval),
-            on_change: on_change.or(self.on_change),
-            restart_spread: restart_spread.or(self.restart_spread),
-            metrics_port: metrics_port.or(self.metrics_port),
-            share_processes: share_processes.or(self.share_processes),
-        }
-    }
-
-    /// Whether the pod's processes are to see one another.
-    pub fn shares_processes(&self) -> bool {
-        self.share_processes.unwrap_or(false)
-    }
-}
-
 /// Judges all that was said; `own` is the pod's part of it. Defaults that mean nothing for this pod are for others.
 pub fn judge(
-    said: Said,
-    own: &Said,
+    said: RefreshSettings,
+    own: &RefreshSettings,
     pod: &Pod<'_>,
     context: &Context<'_>,
     problems: &mut Vec<Problem>,

@@ -8,9 +8,8 @@ use std::{
 use super::{
     Context,
     annotations::{self, Source},
-    env::EnvMode,
     keys::{Key, PREFIX},
-    layer::{File, Layer, Resource, Variable},
+    layer::{EnvMode, File, Layer, Resource, Variable},
     origin::{self, Origin},
     pod::Pod,
     problem::Problem,

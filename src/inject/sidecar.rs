@@ -15,9 +15,6 @@ const PROBE_TIMEOUT: u64 = 5;
 /// Probes, one a second, beyond the budget of the fetch: the agent itself is to say why it failed.
 const PROBE_MARGIN: u64 = 30;
 
-/// The exit code that restarts the pod's containers: none of those that the agent ends with for any other reason.
-pub const RESTART_EXIT_CODE: u8 = 42;
-
 /// The port's name in the container.
 pub const METRICS_PORT: &str = "esc-metrics";
 

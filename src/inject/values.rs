@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{env::EnvMode, pod::MAX_CONTAINERS, quantity::Quantity, sidecar::RESTART_EXIT_CODE};
+use super::{layer::EnvMode, pod::MAX_CONTAINERS, quantity::Quantity};
 use crate::{
     agent::{
-        plan::{OnChange, OnFailure, Projections},
+        plan::{OnChange, OnFailure, Projections, RESTART_EXIT_CODE},
         signal::SignalError,
     },
     esc::{

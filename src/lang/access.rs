@@ -41,11 +41,11 @@ pub(super) fn get(
     while let Some((access, after)) = rest.split_first() {
         let fail = |summary: String| Err(AccessError::new(rest, summary));
         value = match (value.kind(), &access.accessor) {
-            (Kind::Unknown, _) => return known(value.unknown_schema(), rest, place),
+            (Kind::Unknown, _) => return known(value.schema(), rest, place),
             (Kind::Object(properties), Accessor::Key(key)) => match properties.get(key) {
                 Some(property) => property,
                 None => match unknown_below(value) {
-                    Some(base) => return known(base.unknown_schema(), rest, place),
+                    Some(base) => return known(base.schema(), rest, place),
                     // The names of a secret object are secret, too.
                     None if value.is_secret() => return fail(format!("unknown property {}", quoted(key))),
                     None => {
@@ -74,7 +74,7 @@ pub(super) fn unknown_below(value: &Value) -> Option<&Value> {
     let mut base = value.base();
     while let Some(value) = base {
         match value.kind() {
-            Kind::Unknown if may_be_object(value.unknown_schema()) => return Some(value),
+            Kind::Unknown if may_be_object(value.schema()) => return Some(value),
             Kind::Object(_) => base = value.base(),
             _ => return None,
         }

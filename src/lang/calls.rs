@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{
+    diagnostic::Range,
     place::Place,
     reader::{Reader, Secrets, child, function_name, span},
-    syntax::{Call, Expr, ExprKind, Function, Unary},
+    syntax::{Call, Expr, ExprKind, Function, Provider, Span, Unary},
 };
 use crate::{
     secret::Secret,
@@ -26,7 +27,9 @@ impl Reader<'_> {
         let function =
             name.strip_prefix("fn::").and_then(|function| self.function(function, argument, below));
         Some(match function {
-            Some(function) => ExprKind::Call(Box::new(Call { name, function })),
+            Some(function) => {
+                ExprKind::Call(Box::new(Call { name, at: span(key), argument: span(argument), function }))
+            }
             None => {
                 let key = place.at(span(key).within(&place.range().environment));
                 self.broken(&key, "'fn::' is a reserved prefix")
@@ -60,7 +63,8 @@ impl Reader<'_> {
             _ => {
                 if let Some(provider) = name.strip_prefix("open::") {
                     let inputs = self.expression(argument, place);
-                    return Some(Function::Open { provider: provider.into(), inputs });
+                    let provider = Provider { name: provider.into(), at: None };
+                    return Some(Function::Open { provider, inputs });
                 }
                 let rotator = name.strip_prefix("rotate::")?;
                 return Some(self.rotate(Some(rotator), argument, &place));
@@ -96,7 +100,7 @@ impl Reader<'_> {
             && string(key).as_deref() == Some("ciphertext")
             && let Some(text) = string(ciphertext)
         {
-            return Function::Ciphertext(Arc::new(text.into()));
+            return Function::Ciphertext(Arc::new(text.into()), span(ciphertext));
         }
         // What it holds may be broken, too.
         self.expression(argument, place.clone());
@@ -144,7 +148,7 @@ impl Reader<'_> {
 
     fn open(&mut self, argument: &Node, place: &Place) -> Function {
         let mut found = Fields::default();
-        let mut provider = "".into();
+        let mut provider = Provider { name: "".into(), at: None };
         if self.fields(argument, place, &["provider", "inputs"], &mut found) {
             provider = self.provider(found.first, place);
             self.require_inputs(found.second.as_ref(), place);
@@ -160,7 +164,7 @@ impl Reader<'_> {
 
     fn rotate(&mut self, rotator: Option<&str>, argument: &Node, place: &Place) -> Function {
         let mut found = Fields::default();
-        let mut provider = rotator.unwrap_or_default().into();
+        let mut provider = Provider { name: rotator.unwrap_or_default().into(), at: None };
         if self.fields(argument, place, &["provider", "inputs", "state"], &mut found) {
             if rotator.is_none() {
                 provider = self.provider(found.first.take(), place);
@@ -182,15 +186,17 @@ impl Reader<'_> {
         Function::Rotate { provider, inputs, state: found.third }
     }
 
-    fn provider(&mut self, expr: Option<Expr>, place: &Place) -> Arc<str> {
+    fn provider(&mut self, expr: Option<Expr>, place: &Place) -> Provider {
         match expr {
             None => self.error(place, "missing provider name ('provider')"),
-            Some(Expr { kind: ExprKind::String(text), .. }) => {
-                return text.expose_str().unwrap_or_default().into();
+            Some(Expr { kind: ExprKind::String(text), place, .. }) => {
+                let Range { begin, end, .. } = *place.range();
+                let name = text.expose_str().unwrap_or_default().into();
+                return Provider { name, at: Some(Span { begin, end }) };
             }
             Some(other) => self.error(&other.place, "provider name must be a string literal"),
         }
-        "".into()
+        Provider { name: "".into(), at: None }
     }
 
     fn require_inputs(&mut self, inputs: Option<&Expr>, place: &Place) {

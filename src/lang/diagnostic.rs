@@ -1,41 +1,12 @@
 //! What is wrong with a definition, and where.
 
-use std::sync::Arc;
-
 use super::place::Place;
-use crate::yaml::{Mark, Node};
+
+pub use super::place::Range;
 
 /// Diagnostics that are kept of one evaluation. More would only hide the first, and a large broken document
 /// could otherwise blow up the answer.
 const MAX_KEPT: usize = 100;
-
-/// A part of a definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Range {
-    /// The name under which the environment is evaluated, with its version.
-    pub environment: Arc<str>,
-    /// First character.
-    pub begin: Mark,
-    /// One past the last character.
-    pub end: Mark,
-}
-
-impl Range {
-    /// Where a node stands.
-    pub fn of(environment: &Arc<str>, node: &Node) -> Self {
-        Self { environment: Arc::clone(environment), begin: node.start, end: node.end }
-    }
-
-    /// The very beginning of a document.
-    pub fn start_of(environment: &Arc<str>) -> Self {
-        Self::at(environment, Mark { line: 1, column: 1, byte: 0 })
-    }
-
-    /// A single point.
-    pub fn at(environment: &Arc<str>, mark: Mark) -> Self {
-        Self { environment: Arc::clone(environment), begin: mark, end: mark }
-    }
-}
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,7 @@ use super::{
 const MAX_DEPTH: usize = 64;
 
 /// What a document's references can reach beside its own values.
+#[derive(Debug)]
 pub(super) struct Scope {
     /// The name under which the environment is evaluated.
     pub(super) name: Arc<str>,
@@ -83,13 +84,21 @@ impl<'e> Evaluator<'e> {
         Self { program, world, document, scope, states, unsettled: false }
     }
 
-    /// The document's values over its imports, and whether something in them waits for a provider.
-    pub(super) fn environment(mut self) -> (Value, bool) {
+    /// The document's values over its imports.
+    pub(super) fn environment(&mut self) -> Value {
         let document = self.document;
         let base = self.scope.base.clone();
         let value = self.object(&document.values, &document.place, base, Accept::default());
-        let value = self.bounded(value, &document.place);
-        (value, self.unsettled)
+        self.bounded(value, &document.place)
+    }
+
+    /// What the expressions have become, by their ids; none of those that were never needed.
+    pub(super) fn into_values(self) -> Vec<Option<Value>> {
+        let value = |state| match state {
+            State::Done(value) => Some(value),
+            State::Fresh | State::Running => None,
+        };
+        self.states.into_iter().map(value).collect()
     }
 
     /// Whether this is the environment that is opened, checked or rotated.
@@ -280,7 +289,7 @@ impl Accept<'_> {
 pub(super) fn below(base: &Value, key: &str, place: &Place) -> Option<Value> {
     match base.kind() {
         Kind::Object(properties) => properties.get(key).cloned(),
-        Kind::Unknown if may_be_object(base.unknown_schema()) => Some(match base.unknown_schema() {
+        Kind::Unknown if may_be_object(base.schema()) => Some(match base.schema() {
             None => Value::unknown(place.clone()),
             Some(schema) => Value::unknown_of(Some(Arc::new(schema.property(key))), false, place.clone()),
         }),

@@ -10,8 +10,9 @@ use super::{
     evaluate::Evaluator,
     export,
     place::{Place, push_key},
-    schema::{SCHEMA_OF_SCHEMAS, Schema},
+    schema::Schema,
     seam::{Answer, Call as ProviderCall, CallId, Operation, Rotation, RotationStatus},
+    signatures::{self, SCHEMA_OF_SCHEMAS, STRING, STRINGS},
     syntax::{Call, Expr, Function, Unary},
     value::{Kind, Text, Value},
 };
@@ -23,54 +24,51 @@ impl<'e> Evaluator<'e> {
         match &call.function {
             Function::Unary(function, argument) => self.unary(*function, argument, place),
             Function::Join(delimiter, values) => {
-                let (delimiter, delimiter_fits) = self.typed(delimiter, &Schema::string());
-                let (values, values_fit) = self.typed(values, &Schema::list_of(Schema::string()));
+                let (delimiter, delimiter_fits) = self.typed(delimiter, &STRING);
+                let (values, values_fit) = self.typed(values, &STRINGS);
                 let fits = delimiter_fits && values_fit;
-                self.binary(&delimiter, &values, fits, Schema::string(), builtins::join, place)
+                self.binary(&delimiter, &values, fits, &STRING, builtins::join, place)
             }
             Function::Split(delimiter, text) => {
-                let (delimiter, delimiter_fits) = self.typed(delimiter, &Schema::string());
-                let (text, text_fits) = self.typed(text, &Schema::string());
-                let strings = Schema::list_of(Schema::string());
-                self.binary(&delimiter, &text, delimiter_fits && text_fits, strings, builtins::split, place)
+                let (delimiter, delimiter_fits) = self.typed(delimiter, &STRING);
+                let (text, text_fits) = self.typed(text, &STRING);
+                let fits = delimiter_fits && text_fits;
+                self.binary(&delimiter, &text, fits, &STRINGS, builtins::split, place)
             }
             Function::Plaintext(text, place) => {
                 Value::new(Kind::String(Arc::clone(text)), true, place.clone())
             }
-            Function::Ciphertext(text) => self.decrypt(text, place),
+            Function::Ciphertext(text, _) => self.decrypt(text, place),
             Function::Validate { schema, value } => self.validate(schema, value, place),
-            Function::Open { provider, inputs } => self.open(provider, inputs, expr),
+            Function::Open { provider, inputs } => self.open(&provider.name, inputs, expr),
             Function::Rotate { provider, inputs, state } => {
-                self.rotate(provider, inputs, state.as_ref(), call, expr)
+                self.rotate(&provider.name, inputs, state.as_ref(), call, expr)
             }
         }
     }
 
     fn unary(&mut self, function: Unary, argument: &'e Expr, place: &Place) -> Value {
-        let (takes, gives) = match function {
-            Unary::Concat => {
-                let lists = Schema::list_of(Schema::list_of(Schema::always()));
-                (Some(lists), Schema::list_of(Schema::always()))
-            }
-            Unary::FromBase64 | Unary::ToBase64 => (Some(Schema::string()), Schema::string()),
-            Unary::FromJson => (Some(Schema::string()), Schema::always()),
-            Unary::Final => (None, Schema::always()),
-            Unary::ToJson | Unary::ToString | Unary::ToYaml => (None, Schema::string()),
-        };
+        let (takes, gives) = signatures::unary(function);
         let (value, fits) = match takes {
-            Some(takes) => self.typed(argument, &takes),
+            Some(takes) => self.typed(argument, takes),
             None => (self.argument(argument), true),
         };
         if function == Unary::Final && value.any_unknown() {
             // Final as far as it is known.
             return builtins::whole(&value, place).sealed(true);
         }
-        let unknown = Value::unknown_of(Some(Arc::new(gives)), fits && value.any_secret(), place.clone());
+        let secret = fits && value.any_secret();
         if !fits || value.any_unknown() {
-            return unknown;
+            return Value::unknown_of(Some(Arc::clone(gives)), secret, place.clone());
         }
         let result = builtins::unary(function, &value, place, self.program.budget.left());
-        self.computed(result, unknown)
+        match function {
+            // These give what is as constant as their arguments.
+            Unary::Final | Unary::FromJson => self.computed(result, gives, secret, place),
+            _ => {
+                self.computed(result.map(|value| value.computed_as(Arc::clone(gives))), gives, secret, place)
+            }
+        }
     }
 
     fn binary(
@@ -78,33 +76,38 @@ impl<'e> Evaluator<'e> {
         first: &Value,
         second: &Value,
         fits: bool,
-        gives: Schema,
+        gives: &Arc<Schema>,
         compute: impl FnOnce(&Value, &Value, &Place, usize) -> Result<Value, CallError>,
         place: &Place,
     ) -> Value {
         let secret = fits && (first.any_secret() || second.any_secret());
-        let unknown = Value::unknown_of(Some(Arc::new(gives)), secret, place.clone());
         if !fits || first.any_unknown() || second.any_unknown() {
-            return unknown;
+            return Value::unknown_of(Some(Arc::clone(gives)), secret, place.clone());
         }
         let result = compute(first, second, place, self.program.budget.left());
-        self.computed(result, unknown)
+        self.computed(result.map(|value| value.computed_as(Arc::clone(gives))), gives, secret, place)
     }
 
     /// What has been computed, or what is known without.
-    fn computed(&mut self, result: Result<Value, CallError>, unknown: Value) -> Value {
+    fn computed(
+        &mut self,
+        result: Result<Value, CallError>,
+        gives: &Arc<Schema>,
+        secret: bool,
+        place: &Place,
+    ) -> Value {
         match result {
-            Ok(value) => self.charged(value, unknown.place()),
+            Ok(value) => self.charged(value, place),
             Err(CallError::Argument(summary)) => {
-                self.error(unknown.place(), summary);
-                unknown
+                self.error(place, summary);
+                Value::unknown_of(Some(Arc::clone(gives)), secret, place.clone())
             }
-            Err(CallError::TooLarge) => self.too_large(unknown.place()),
+            Err(CallError::TooLarge) => self.too_large(place),
         }
     }
 
     fn decrypt(&mut self, text: &Text, place: &Place) -> Value {
-        let unknown = || Value::unknown_of(Some(Arc::new(Schema::string())), true, place.clone());
+        let unknown = || Value::unknown_of(Some(Arc::clone(&STRING)), true, place.clone());
         let ciphertext = match envelope::open(text.expose()) {
             Ok(ciphertext) => ciphertext,
             Err(error) => {

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::{esc, secret::Secret};
+use crate::esc;
 
 mod access;
 mod budget;
@@ -18,6 +18,7 @@ mod builtins;
 mod bytes;
 mod calls;
 mod decimal;
+mod describe;
 pub mod diagnostic;
 pub mod envelope;
 mod evaluate;
@@ -28,6 +29,7 @@ mod interpolation;
 mod json;
 mod known;
 mod merge;
+mod outline;
 pub mod place;
 mod program;
 mod properties;
@@ -36,12 +38,14 @@ mod references;
 pub mod schema;
 pub mod seal;
 pub mod seam;
+mod signatures;
 mod syntax;
 mod text;
 mod to_yaml;
 mod validate;
 pub mod value;
 
+pub use outline::Outline;
 pub use program::{ANONYMOUS, Evaluation, Progress};
 pub use reader::Secrets;
 pub use seam::{Load, LoadError};
@@ -77,6 +81,8 @@ pub struct Options {
     pub mode: Mode,
     /// How the text of `fn::secret` in the root environment is meant. That of imports is always as stored.
     pub secrets: Secrets,
+    /// Whether tools are to be told how the definition is built.
+    pub outline: bool,
     /// What `${context…}` holds beside the names of the environments.
     pub context: Vec<(Arc<str>, esc::value::Value)>,
 }
@@ -90,6 +96,8 @@ pub struct Outcome {
     pub diagnostics: Vec<diagnostic::Diagnostic>,
     /// What `${context…}` was for the root environment.
     pub context: value::Value,
+    /// How the definition is built, if that was asked for.
+    pub outline: Option<Box<Outline>>,
     /// What became of the rotators, in a rotation.
     pub rotations: Vec<seam::Rotation>,
 }
@@ -98,23 +106,6 @@ impl Outcome {
     /// Whether the value must not be used.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == diagnostic::Severity::Error)
-    }
-}
-
-/// Opens the stored definition `text` of the environment `name` (`project/environment`), which may call no
-/// provider.
-pub fn evaluate(name: &str, text: &str, loader: &dyn Load) -> Outcome {
-    let mut evaluation = Evaluation::new(name, Secret::from(text), Options::default());
-    loop {
-        match evaluation.run(loader, &seam::NoProviders) {
-            Progress::Done(outcome) => return outcome,
-            // No provider is known, so none can be waited for.
-            Progress::Waiting(calls) => {
-                for call in calls {
-                    evaluation.answer(call.id, Err(format!("unknown provider {}", text::quoted(&call.name))));
-                }
-            }
-        }
     }
 }
 

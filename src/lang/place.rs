@@ -5,7 +5,35 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::diagnostic::Range;
+use crate::yaml::{Mark, Node as YamlNode};
+
+/// A part of a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The name under which the environment is evaluated, with its version.
+    pub environment: Arc<str>,
+    /// First character.
+    pub begin: Mark,
+    /// One past the last character.
+    pub end: Mark,
+}
+
+impl Range {
+    /// Where a node stands.
+    pub fn of(environment: &Arc<str>, node: &YamlNode) -> Self {
+        Self { environment: Arc::clone(environment), begin: node.start, end: node.end }
+    }
+
+    /// The very beginning of a document.
+    pub fn start_of(environment: &Arc<str>) -> Self {
+        Self::at(environment, Mark { line: 1, column: 1, byte: 0 })
+    }
+
+    /// A single point.
+    pub fn at(environment: &Arc<str>, mark: Mark) -> Self {
+        Self { environment: Arc::clone(environment), begin: mark, end: mark }
+    }
+}
 
 /// A node of a definition. Cheap to copy.
 #[derive(Debug, Clone)]
@@ -75,7 +103,7 @@ impl From<Range> for Place {
 
 /// Appends a property to a path, in quotes where a bare name would not do. An empty key leaves no trace, as in
 /// the reference.
-pub(super) fn push_key(path: &mut String, key: &str) {
+pub(crate) fn push_key(path: &mut String, key: &str) {
     if key.is_empty() {
         return;
     }
@@ -91,7 +119,7 @@ pub(super) fn push_key(path: &mut String, key: &str) {
 }
 
 /// Appends an element of a list to a path.
-pub(super) fn push_index(path: &mut String, index: usize) {
+pub(crate) fn push_index(path: &mut String, index: usize) {
     let _ = write!(path, "[{index}]");
 }
 

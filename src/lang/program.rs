@@ -16,6 +16,7 @@ use super::{
     diagnostic::{Diagnostics, Range},
     evaluate::Evaluator,
     imports::Imported,
+    outline::{Kept, outline},
     place::Place,
     reader,
     seam::{Answer, Call, CallId, Catalogue, Load, Rotation},
@@ -76,6 +77,8 @@ pub(super) struct Environment {
     diagnostics: Diagnostics,
     /// Whether something in it waits for a provider.
     pub(super) unsettled: bool,
+    /// For the outline, if there is to be one.
+    kept: Option<Kept>,
     /// Among the environments, when it was first needed: diagnostics are told in this order.
     order: usize,
 }
@@ -138,7 +141,7 @@ impl Evaluation {
             None => Value::object(Properties::new(), Range::start_of(&root)),
         };
         if self.calls.is_empty() {
-            Progress::Done(self.finish(value))
+            Progress::Done(self.finish(value, catalogue))
         } else {
             Progress::Waiting(std::mem::take(&mut self.calls))
         }
@@ -209,12 +212,13 @@ impl Evaluation {
         diagnostics: Diagnostics,
     ) {
         let order = self.environments.len();
-        let entry = Environment { document, state, diagnostics, unsettled: false, order };
+        let entry = Environment { document, state, diagnostics, unsettled: false, kept: None, order };
         self.environments.insert(Arc::clone(name), entry);
     }
 
-    fn finish(&mut self, value: Value) -> Outcome {
+    fn finish(&mut self, value: Value, catalogue: &dyn Catalogue) -> Outcome {
         let context = self.context(&self.root, &self.root);
+        let outline = self.options.outline.then(|| Box::new(outline(self, catalogue, &value)));
         let mut entries: Vec<_> = std::mem::take(&mut self.environments).into_values().collect();
         entries.sort_by_key(|entry| entry.order);
         let mut diagnostics = Diagnostics::default();
@@ -225,6 +229,7 @@ impl Evaluation {
             value,
             diagnostics: diagnostics.into_vec(),
             context,
+            outline,
             rotations: std::mem::take(&mut self.rotations),
         }
     }
@@ -242,18 +247,33 @@ impl Evaluation {
             entry.state = State::Running;
             entry.diagnostics = document.refused.clone();
         }
-        let (value, unsettled) = if document.is_empty() {
-            (Value::object(Properties::new(), document.place.clone()), false)
+        let (value, unsettled, kept) = if document.is_empty() {
+            (Value::object(Properties::new(), document.place.clone()), false, None)
         } else {
             let (scope, waits) = self.scope(name, &document, root, world);
-            let (value, unsettled) = Evaluator::new(self, world, &document, &scope).environment();
-            (value, unsettled || waits)
+            let mut evaluator = Evaluator::new(self, world, &document, &scope);
+            let value = evaluator.environment();
+            let unsettled = evaluator.unsettled || waits;
+            let values = evaluator.into_values();
+            let kept = self.options.outline.then(|| Kept { document, scope, values });
+            (value, unsettled, kept)
         };
         if let Some(entry) = self.environments.get_mut(name) {
             entry.state = State::Done(value.clone());
             entry.unsettled = unsettled;
+            entry.kept = kept;
         }
         Imported { value, unsettled }
+    }
+
+    /// What is kept of an environment for the outline.
+    pub(super) fn kept(&self, name: &str) -> Option<&Kept> {
+        self.environments.get(name)?.kept.as_ref()
+    }
+
+    /// How far an environment is, if it was ever needed.
+    pub(super) fn state(&self, name: &str) -> Option<&State> {
+        self.environments.get(name).map(|entry| &entry.state)
     }
 
     /// Reports what is wrong with a document of the environment `owner`, or with what it needs.

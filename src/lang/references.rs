@@ -8,7 +8,7 @@ use super::{
     evaluate::{Accept, Evaluator, below},
     interpolation::{Access, Accessor, Part},
     place::{Place, push_index, push_key},
-    schema::Schema,
+    signatures::STRING,
     syntax::{Entry, Expr, ExprKind, Function, TextMap},
     text,
     value::{Properties, Value},
@@ -36,9 +36,10 @@ impl<'e> Evaluator<'e> {
             }
         }
         if unknown {
-            return Value::unknown_of(Some(Arc::new(Schema::string())), secret, place.clone());
+            return Value::unknown_of(Some(Arc::clone(&STRING)), secret, place.clone());
         }
-        self.charged(Value::string(Secret::new(text::take(out)), secret, place.clone()), place)
+        let value = Value::string(Secret::new(text::take(out)), secret, place.clone());
+        self.charged(value.computed_as(Arc::clone(&STRING)), place)
     }
 
     /// What a reference of an expression at `place` names. `map` tells where its accesses stand, and how many of
@@ -150,7 +151,7 @@ impl<'e> Evaluator<'e> {
                     ExprKind::Call(call) if matches!(call.function, Function::Plaintext(..)) => {
                         return Err(AccessError::new(rest, access::NO_RECEIVER));
                     }
-                    ExprKind::Call(call) if matches!(call.function, Function::Ciphertext(_)) => {
+                    ExprKind::Call(call) if matches!(call.function, Function::Ciphertext(..)) => {
                         // Said of the reference as a whole.
                         return Err(AccessError::new(&[], "internal error: no receiver"));
                     }

@@ -3,10 +3,7 @@
 //!
 //! A schema that was made of secret values ([`Schema::is_secret`]) is never quoted in a diagnostic.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -331,57 +328,4 @@ fn pattern(value: &Value) -> Result<Option<Regex>, String> {
         Err(regex::Error::CompiledTooBig(_)) => Err("error parsing regexp: it is too large".to_owned()),
         Err(_) => Err("error parsing regexp".to_owned()),
     }
-}
-
-/// The schema of schemas, against which the argument of `fn::validate` is held.
-pub(super) static SCHEMA_OF_SCHEMAS: LazyLock<Schema> = LazyLock::new(schema_of_schemas);
-
-fn schema_of_schemas() -> Schema {
-    const THIS: &str = "#/$defs/schema";
-    let this = || Schema::reference_to(THIS);
-    let by_name = |schema| Schema { additional: Some(Box::new(schema)), ..Schema::of_type("object") };
-    let kinds = ["string", "number", "boolean", "array", "object", "null"];
-    let fields = vec![
-        ("$defs", by_name(this())),
-        ("$ref", Schema::string()),
-        ("anyOf", Schema::list_of(this())),
-        ("oneOf", Schema::list_of(this())),
-        ("prefixItems", Schema::list_of(this())),
-        ("items", this()),
-        ("additionalProperties", this()),
-        ("properties", by_name(this())),
-        (
-            "type",
-            Schema {
-                choices: kinds.iter().map(|kind| super::validate::text(kind)).collect(),
-                ..Schema::string()
-            },
-        ),
-        ("enum", Schema::of_type("array")),
-        ("multipleOf", Schema::of_type("number")),
-        ("maximum", Schema::of_type("number")),
-        ("exclusiveMaximum", Schema::of_type("number")),
-        ("minimum", Schema::of_type("number")),
-        ("exclusiveMinimum", Schema::of_type("number")),
-        ("maxLength", Schema::of_type("number")),
-        ("minLength", Schema::of_type("number")),
-        ("pattern", Schema::string()),
-        ("maxItems", Schema::of_type("number")),
-        ("minItems", Schema::of_type("number")),
-        ("uniqueItems", Schema::of_type("boolean")),
-        ("maxProperties", Schema::of_type("number")),
-        ("minProperties", Schema::of_type("number")),
-        ("required", Schema::list_of(Schema::string())),
-        ("dependentRequired", by_name(Schema::list_of(Schema::string()))),
-        ("title", Schema::string()),
-        ("description", Schema::string()),
-        ("deprecated", Schema::of_type("boolean")),
-        ("examples", Schema::of_type("array")),
-    ];
-    let object = Schema {
-        properties: fields.into_iter().map(|(name, schema)| (Arc::from(name), schema)).collect(),
-        ..Schema::of_type("object")
-    };
-    let either = Schema { any_of: vec![Schema::of_type("boolean"), object], ..Schema::default() };
-    Schema { definitions: BTreeMap::from([("schema".into(), either)]), ..Schema::reference_to(THIS) }
 }

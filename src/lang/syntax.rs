@@ -100,6 +100,10 @@ pub(super) struct Reference {
 pub(super) struct Call {
     /// As it is written, with `fn::`.
     pub(super) name: Arc<str>,
+    /// Where the name stands.
+    pub(super) at: Span,
+    /// Where the argument stands as a whole.
+    pub(super) argument: Span,
     pub(super) function: Function,
 }
 
@@ -115,13 +119,21 @@ pub(super) enum Function {
     /// `fn::secret` with a text, which stands there.
     Plaintext(Text, Place),
     /// `fn::secret` with an encrypted text.
-    Ciphertext(Text),
+    Ciphertext(Text, Span),
     /// `fn::validate`.
     Validate { schema: Expr, value: Expr },
     /// `fn::open`, in both forms.
-    Open { provider: Arc<str>, inputs: Expr },
+    Open { provider: Provider, inputs: Expr },
     /// `fn::rotate`, in both forms.
-    Rotate { provider: Arc<str>, inputs: Expr, state: Option<Expr> },
+    Rotate { provider: Provider, inputs: Expr, state: Option<Expr> },
+}
+
+/// The name of a provider or rotator.
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) name: Arc<str>,
+    /// Where it stands among the arguments; none if it is part of the function's name.
+    pub(super) at: Option<Span>,
 }
 
 /// The functions of one argument.
@@ -162,10 +174,12 @@ impl TextMap {
 
     /// Where the access number `index` stands, within the string that stands at `place`.
     pub(super) fn place(&self, place: &Place, index: usize, bytes: &Bytes<usize>) -> Place {
-        match self.columns.get(index) {
-            Some(columns) => part_of(place, bytes, *columns),
-            None => place.clone(),
-        }
+        self.mapped(place, index, bytes).unwrap_or_else(|| place.clone())
+    }
+
+    /// The same, if that is known.
+    pub(super) fn mapped(&self, place: &Place, index: usize, bytes: &Bytes<usize>) -> Option<Place> {
+        self.columns.get(index).map(|columns| part_of(place, bytes, *columns))
     }
 }
 

@@ -100,7 +100,7 @@ impl<'v> Validator<'v> {
         match schema.whole {
             Some(accepts) => return accepts,
             None if value.is_unknown() => {
-                return match value.unknown_schema() {
+                return match value.schema() {
                     Some(known) => self.known(known, known, schema, at),
                     None => true,
                 };

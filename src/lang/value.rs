@@ -35,7 +35,7 @@ struct Inner {
     sealed: bool,
     /// Unknown because only a rotation may look at it.
     rotate_only: bool,
-    /// What is known of an unknown value.
+    /// What is known of it where it does not itself show that.
     schema: Option<Arc<Schema>>,
     place: Place,
     base: Option<Value>,
@@ -115,10 +115,10 @@ impl Value {
         .summarised()
     }
 
-    fn edit(self, change: impl FnOnce(&mut Inner)) -> Self {
-        let mut inner = Arc::unwrap_or_clone(self.0);
-        change(&mut inner);
-        Self(Arc::new(inner)).summarised()
+    /// Changes what does not count in the summary.
+    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
     }
 
     fn summarised(mut self) -> Self {
@@ -173,7 +173,12 @@ impl Value {
 
     /// What only a rotation may look at.
     pub(super) fn reserved(place: impl Into<Place>) -> Self {
-        Self::unknown(place).edit(|inner| inner.rotate_only = true)
+        Self::unknown(place).edit(|inner| inner.rotate_only = true).summarised()
+    }
+
+    /// The same value, which is not constant: all that is known before it is computed is this.
+    pub(super) fn computed_as(self, schema: Arc<Schema>) -> Self {
+        self.edit(|inner| inner.schema = Some(schema))
     }
 
     /// The same value, defined elsewhere.
@@ -183,7 +188,7 @@ impl Value {
 
     /// The same value, secret as a whole.
     pub(super) fn hidden(self) -> Self {
-        if self.0.secret { self } else { self.edit(|inner| inner.secret = true) }
+        if self.0.secret { self } else { self.edit(|inner| inner.secret = true).summarised() }
     }
 
     /// The same value, which importers can or can't override.
@@ -198,7 +203,7 @@ impl Value {
 
     /// The same object with other properties.
     pub(super) fn with_properties(self, properties: Properties) -> Self {
-        self.edit(|inner| inner.kind = Kind::Object(properties))
+        self.edit(|inner| inner.kind = Kind::Object(properties)).summarised()
     }
 
     /// What it is.
@@ -231,8 +236,9 @@ impl Value {
         self.0.base.as_ref()
     }
 
-    /// What is known of an unknown value; nothing if it could be anything.
-    pub fn unknown_schema(&self) -> Option<&Arc<Schema>> {
+    /// What is known of an unknown value, nothing if it could be anything; and of one that was computed from
+    /// others, what was known before.
+    pub fn schema(&self) -> Option<&Arc<Schema>> {
         self.0.schema.as_ref()
     }
 

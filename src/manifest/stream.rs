@@ -25,6 +25,7 @@ pub struct Document {
     /// What the document says; null where it says nothing.
     pub value: Value,
     changed: bool,
+    lines_before: usize,
 }
 
 /// The text is no stream of manifests.
@@ -37,6 +38,16 @@ impl Document {
     pub fn replace(&mut self, value: Value) {
         self.changed |= self.value != value;
         self.value = value;
+    }
+
+    /// The document as it was read; empty for JSON.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How many lines of the stream stand before the document's text.
+    pub fn lines_before(&self) -> usize {
+        self.lines_before
     }
 }
 
@@ -68,7 +79,12 @@ impl Stream {
                     )));
                 }
             };
-            documents.push(Document { text: text.to_owned(), value, changed: false });
+            documents.push(Document {
+                text: text.to_owned(),
+                value,
+                changed: false,
+                lines_before: first_line,
+            });
         }
         Ok(Self { format: Format::Yaml, documents })
     }
@@ -76,7 +92,9 @@ impl Stream {
     fn read_json(text: &str) -> Result<Self, StreamError> {
         let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
         let documents = values
-            .map(|value| value.map(|value| Document { text: String::new(), value, changed: true }))
+            .map(|value| {
+                value.map(|value| Document { text: String::new(), value, changed: true, lines_before: 0 })
+            })
             .collect::<Result<_, _>>()
             .map_err(|error| StreamError(error.to_string()))?;
         Ok(Self { format: Format::Json, documents })

@@ -16,6 +16,7 @@ mod question;
 pub use error::ProbeError;
 
 use entry::{Entry, Kind};
+pub(crate) use question::{carries_the_agent, trial_pod};
 
 /// What to try.
 #[derive(Debug, Clone)]

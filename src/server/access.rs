@@ -36,8 +36,11 @@ pub(super) enum Principal {
         subject: String,
         /// What the token acts for.
         token_type: TokenType,
-        /// The most that it may do in a store that can be changed. None: only what its team was given.
+        /// What it may do by itself with every environment of a store that can be changed. None: only what its
+        /// team or its user may.
         right: Option<Right>,
+        /// The most that it may ever do, whatever somebody was given.
+        ceiling: Right,
     },
 }
 
@@ -222,6 +225,7 @@ mod tests {
             subject: "sub".to_owned(),
             token_type: TokenType::Organization,
             right: Some(Right::Open),
+            ceiling: Right::Open,
         }
     }
 

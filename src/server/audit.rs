@@ -34,6 +34,9 @@ pub struct Entry {
     /// The revision that was read or made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// What exactly, where action and target leave it open, such as `team:payments open`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The answer's status.
     pub status: u16,
     /// `allowed`, `denied` (401, 403, 404) or `failed`.
@@ -132,7 +135,8 @@ pub(super) fn action(method: &http::Method, route: &str) -> Option<&'static str>
             "" if delete => "environment.delete",
             "" if changes => "environment.update",
             "" => "environment.read",
-            "/decrypt" => "environment.decrypt",
+            "/decrypt" | "/decrypt-secrets" => "environment.decrypt",
+            "/encrypt-secrets" => "environment.encrypt",
             "/open" => "environment.open",
             "/open/{session}" | "/open//{session}" => "session.read",
             "/check" => "environment.check",
@@ -161,6 +165,9 @@ pub(super) fn action(method: &http::Method, route: &str) -> Option<&'static str>
         "/api/esc-injector/tokens" if changes => Some("token.create"),
         "/api/esc-injector/tokens/{id}" => Some("token.revoke"),
         "/api/esc-injector/tokens" => Some("token.list"),
+        "/api/esc-injector/grants/{organization}/{project}/{environment}" if changes => Some("grant.change"),
+        "/api/esc-injector/grants/{organization}/{project}/{environment}" => Some("grant.list"),
+        "/api/orgs/{organization}/teams/{team}" => Some("grant.change"),
         _ => None,
     }
 }
@@ -182,6 +189,7 @@ mod tests {
             subject: None,
             target: None,
             revision: None,
+            detail: None,
             status: 401,
             outcome: Outcome::Denied,
             from: None,

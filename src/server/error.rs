@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     access::{NoRandomness, TokenError},
-    identity::IdentityError,
+    identity::{IdentityError, KeysError},
     jwt::JwtError,
     store::{Rule, StoreError},
     wire::DiagnosticWire,
@@ -127,16 +127,23 @@ impl From<Rule> for ApiError {
 impl From<IdentityError> for ApiError {
     fn from(error: IdentityError) -> Self {
         let status = match &error {
-            IdentityError::KeySet { .. } => {
+            IdentityError::Keys(KeysError::File { .. }) => {
                 tracing::error!(%error, "can't verify identity tokens");
                 return Self::internal();
             }
+            // The log has the reason already, once for each attempt.
+            IdentityError::Keys(KeysError::Unavailable { .. }) => {
+                let message = "the issuer's keys can't be fetched now: see the server's log";
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+            }
             IdentityError::Token(JwtError::Malformed(_)) => StatusCode::BAD_REQUEST,
-            IdentityError::Subject { .. } => StatusCode::FORBIDDEN,
+            IdentityError::Subject { .. } | IdentityError::NotAllowed { .. } => StatusCode::FORBIDDEN,
             IdentityError::Token(JwtError::NoKey | JwtError::Signature)
             | IdentityError::Issuer { .. }
             | IdentityError::Audience { .. }
+            | IdentityError::NoIssuer { .. }
             | IdentityError::Expired
+            | IdentityError::TooOld
             | IdentityError::NotYetValid => StatusCode::UNAUTHORIZED,
         };
         Self::new(status, error.to_string())

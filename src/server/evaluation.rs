@@ -89,6 +89,12 @@ impl Question {
             options: Options { mode, secrets: Secrets::Literal, ..Options::default() },
         }
     }
+
+    /// The same, where tools are to be told how the definition is built.
+    pub(super) fn with_outline(mut self) -> Self {
+        self.options.outline = true;
+        self
+    }
 }
 
 impl App {
@@ -144,8 +150,8 @@ impl App {
         loop {
             let page = Page { after: after.as_ref(), count: LIST };
             let Ok(found) = self.store.list(organization, page) else { return false };
-            if let Some((name, _)) = found.iter().find(|(_, environment)| environment.id == id) {
-                return self.policy.allows(principal, name, Right::Open);
+            if let Some((name, environment)) = found.iter().find(|(_, environment)| environment.id == id) {
+                return self.policy.allows(principal, name, &environment.grants, Right::Open);
             }
             match found.into_iter().next_back() {
                 Some((name, _)) => after = Some(name),
@@ -168,7 +174,8 @@ impl World {
     fn find(&self, name: &str) -> Result<Definition, LoadError> {
         let ImportName { environment, mut version } = ImportName::parse(&self.organization, name)
             .ok_or_else(|| LoadError(format!("`{name}` is no environment name")))?;
-        if !self.app.policy.allows(&self.principal, &environment, Right::Open) {
+        let most = self.app.most(&self.principal, &environment);
+        if !most.is_ok_and(|most| Some(Right::Open) <= most) {
             return Err(LoadError(StoreError::NoEnvironment(environment).to_string()));
         }
         for _ in 0..MAX_REPLACEMENTS {

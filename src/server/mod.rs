@@ -14,6 +14,7 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::{esc::reference::check_organization, secret::Secret};
 
@@ -21,7 +22,6 @@ mod access;
 pub mod audit;
 mod error;
 mod evaluation;
-mod exprs;
 pub mod identity;
 mod jwt;
 mod listener;
@@ -29,22 +29,29 @@ mod names;
 mod offline;
 mod policy;
 mod providers;
+mod rotation;
 mod routes;
 mod sessions;
 mod storage;
 mod store;
 pub mod tokens;
+pub mod upkeep;
 mod vault;
 mod wire;
 
 pub use access::{NoRandomness, new_token};
 use error::ApiError;
-pub use offline::{KeptTokens, KeptTokensError};
+pub use offline::{Kept, KeptError};
+pub use policy::Right;
 pub use storage::{Storage, StorageError, audit_log};
+pub use store::Grantee;
 pub use vault::KeyError;
 
 /// Evaluations that run at once. Each may use a processor and some 100 MiB for a hostile document; others wait.
 const MAX_EVALUATIONS: usize = 4;
+
+/// How long rotations may take to finish at the end. Kubernetes gives a pod 30 seconds, of which requests have had 5.
+const LAST_TASKS: Duration = Duration::from_secs(22);
 
 /// What a server needs to know.
 #[derive(Debug)]
@@ -55,8 +62,10 @@ pub struct Config {
     pub organizations: Vec<String>,
     /// Personal tokens of the user `dev`, a member of every organization.
     pub tokens: Vec<Secret>,
+    /// What users may do with every environment of their organization, without having been given more.
+    pub users: Option<Right>,
     /// Whose identity tokens are exchanged for access tokens.
-    pub issuer: Option<identity::Issuer>,
+    pub issuers: Vec<identity::Issuer>,
     /// The file for the audit log; the one in the data directory when there is one and none is given.
     pub audit: Option<PathBuf>,
     /// Whether definitions may call the providers that only tests can want, and hide secrets by a cipher that
@@ -145,10 +154,13 @@ struct App {
     policy: policy::Policy,
     tokens: access::Tokens,
     audit: Option<audit::Audit>,
-    issuer: Option<Arc<identity::Issuer>>,
+    issuers: Arc<identity::Issuers>,
     sessions: sessions::Sessions,
     providers: Arc<providers::Registry>,
     evaluations: Arc<Semaphore>,
+    rotations: rotation::Running,
+    /// What goes on when nobody waits for it any more.
+    tasks: TaskTracker,
     clock: Clock,
 }
 
@@ -177,6 +189,22 @@ impl App {
         .await
     }
 
+    /// The most that somebody may do with an environment. Blocks.
+    fn most(
+        &self,
+        principal: &access::Principal,
+        name: &names::EnvironmentName,
+    ) -> Result<Option<Right>, store::StoreError> {
+        if !self.policy.asks_for_grants(principal) {
+            return Ok(self.policy.most(principal, name, None));
+        }
+        match self.store.environment(name) {
+            Ok(environment) => Ok(self.policy.most(principal, name, Some(&environment.grants))),
+            Err(store::StoreError::NoEnvironment(_)) => Ok(self.policy.most(principal, name, None)),
+            Err(error) => Err(error),
+        }
+    }
+
     fn now(&self) -> u64 {
         unix_seconds(self.clock.now())
     }
@@ -189,10 +217,12 @@ impl Server {
             check_organization(name)
                 .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
         }
-        let storage::Opened { store, vault, policy, audit } =
+        let storage::Opened { store, vault, writable, audit } =
             storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
+        let policy =
+            if writable { policy::Policy::Database { users: config.users } } else { policy::Policy::Files };
         let kept = store.tokens().map_err(|error| storage::broken(Path::new("the store"), &error))?;
-        if config.tokens.is_empty() && config.issuer.is_none() && kept.is_empty() {
+        if config.tokens.is_empty() && config.issuers.is_empty() && kept.is_empty() {
             return Err(ConfigError::NobodyCanSignIn);
         }
         let tokens = access::Tokens::new(&config.tokens);
@@ -206,10 +236,12 @@ impl Server {
             policy,
             tokens,
             audit,
-            issuer: config.issuer.map(Arc::new),
+            issuers: Arc::new(identity::Issuers::new(config.issuers)),
             sessions: sessions::Sessions::default(),
             providers: Arc::new(providers::Registry::new(config.test_providers)),
             evaluations: Arc::new(Semaphore::new(MAX_EVALUATIONS)),
+            rotations: rotation::Running::default(),
+            tasks: TaskTracker::new(),
             clock: config.clock,
         };
         Ok(Self { app: Arc::new(app), tls: config.tls })
@@ -217,7 +249,12 @@ impl Server {
 
     /// Serves until `shutdown` completes, then lets running requests finish for a moment.
     pub async fn serve(self, listener: tokio::net::TcpListener, shutdown: impl Future<Output = ()>) {
+        let tasks = self.app.tasks.clone();
         listener::serve(listener, self.tls, routes::router(self.app), shutdown).await;
+        tasks.close();
+        if tokio::time::timeout(LAST_TASKS, tasks.wait()).await.is_err() {
+            tracing::error!("rotations were still running at the end: what they rotate is lost");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The access tokens of a data directory that no server has open.
+//! The access tokens and the grants of a data directory that no server has open.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,28 +8,32 @@ use std::{
 use super::{
     ConfigError, StorageError, access,
     audit::{Audit, AuditError, Entry, Outcome},
-    audit_log, rfc3339,
+    audit_log,
+    names::EnvironmentName,
+    policy::Right,
+    rfc3339,
+    routes::grants::described,
     storage::{DATABASE, open_data},
-    store::{Author, Database, Store, StoreError},
-    tokens::{Holder, Token, TokenRefusal},
+    store::{Author, Database, Environment, Grantee, Store, StoreError},
+    tokens::{Holder, Token, TokenRefusal, check_grantee},
     unix_seconds,
 };
 use crate::secret::Secret;
 
 /// Who does what is done without a server: whoever may write the directory.
-const ACTOR: &str = "local";
+pub(super) const ACTOR: &str = "local";
 
-/// The tokens, while nobody else has them.
+/// What is kept, while nobody else has it.
 #[derive(Debug)]
-pub struct KeptTokens {
+pub struct Kept {
     database: Database,
     audit: Audit,
 }
 
-/// Why tokens can't be managed.
+/// Why it can't be managed.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct KeptTokensError(#[from] Kind);
+pub struct KeptError(#[from] Kind);
 
 #[derive(Debug, thiserror::Error)]
 enum Kind {
@@ -37,11 +41,13 @@ enum Kind {
     Store(#[from] StoreError),
     #[error(transparent)]
     Refused(#[from] TokenRefusal),
+    #[error("`{0}` is no organization/project/environment")]
+    Name(String),
     #[error(transparent)]
     Audit(#[from] AuditError),
 }
 
-impl KeptTokens {
+impl Kept {
     /// Opens a data directory that is there. Blocks.
     pub fn open(directory: &Path, key: Option<PathBuf>) -> Result<Self, ConfigError> {
         let path = directory.join(DATABASE);
@@ -59,7 +65,7 @@ impl KeptTokens {
     }
 
     /// All of them.
-    pub fn list(&self) -> Result<Vec<Token>, KeptTokensError> {
+    pub fn list(&self) -> Result<Vec<Token>, KeptError> {
         Ok(self.database.tokens().map_err(Kind::from)?)
     }
 
@@ -69,31 +75,55 @@ impl KeptTokens {
         name: String,
         holder: Holder,
         lifetime: Option<Duration>,
-    ) -> Result<(String, Secret), KeptTokensError> {
+    ) -> Result<(String, Secret), KeptError> {
         let now = unix_seconds(SystemTime::now());
         let expires = lifetime.map(|lifetime| now.saturating_add(lifetime.as_secs()));
         let creator = Author { login: access::DEV_USER.to_owned(), name: ACTOR.to_owned() };
         let (kept, token) = Token::new(name, holder, expires, creator, now).map_err(Kind::from)?;
         // First: what can't be recorded is not done.
-        self.record("token.create", now)?;
+        self.record("token.create", None, None, now)?;
         self.database.add_token(&kept).map_err(Kind::from)?;
         Ok((kept.id, token))
     }
 
     /// Takes one away; tells whether it was there.
-    pub fn revoke(&self, id: &str) -> Result<bool, KeptTokensError> {
-        self.record("token.revoke", unix_seconds(SystemTime::now()))?;
+    pub fn revoke(&self, id: &str) -> Result<bool, KeptError> {
+        self.record("token.revoke", None, None, unix_seconds(SystemTime::now()))?;
         Ok(self.database.remove_token(id).map_err(Kind::from)?.is_some())
     }
 
-    fn record(&self, action: &str, now: u64) -> Result<(), Kind> {
+    /// What teams and users were given of an environment (`organization/project/environment`).
+    pub fn grants(&self, environment: &str) -> Result<Vec<(Grantee, Right)>, KeptError> {
+        let name = named(environment)?;
+        Ok(self.database.environment(&name).map_err(Kind::from)?.grants.all().collect())
+    }
+
+    /// Gives a right on an environment, or takes away what was given.
+    pub fn grant(&self, environment: &str, grantee: &Grantee, right: Option<Right>) -> Result<(), KeptError> {
+        let name = named(environment)?;
+        check_grantee(grantee).map_err(Kind::from)?;
+        let detail = described(grantee, right);
+        self.record("grant.change", Some(&name), Some(detail), unix_seconds(SystemTime::now()))?;
+        let set = &mut |environment: &mut Environment| environment.grants.set(grantee, right);
+        self.database.modify(&name, set).map_err(Kind::from)?;
+        Ok(())
+    }
+
+    fn record(
+        &self,
+        action: &str,
+        target: Option<&EnvironmentName>,
+        detail: Option<String>,
+        now: u64,
+    ) -> Result<(), Kind> {
         let entry = Entry {
             time: rfc3339(now),
             action: action.to_owned(),
             actor: Some(ACTOR.to_owned()),
             subject: None,
-            target: None,
+            target: target.map(ToString::to_string),
             revision: None,
+            detail,
             status: 200,
             outcome: Outcome::Allowed,
             from: None,
@@ -101,4 +131,15 @@ impl KeptTokens {
         let failed = |source| AuditError { path: PathBuf::from("audit.jsonl"), source };
         Ok(self.audit.record(&entry).map_err(failed)?)
     }
+}
+
+fn named(text: &str) -> Result<EnvironmentName, Kind> {
+    let mut parts = text.split('/');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(organization), Some(project), Some(environment), None) => {
+            EnvironmentName::new(organization, project, environment)
+        }
+        _ => None,
+    }
+    .ok_or_else(|| Kind::Name(text.to_owned()))
 }

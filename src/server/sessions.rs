@@ -138,6 +138,7 @@ mod tests {
             subject: "s".to_owned(),
             token_type: crate::esc::token_type::TokenType::Organization,
             right: None,
+            ceiling: crate::server::policy::Right::Open,
         };
         let read = |id: &str, owner, name, now| sessions.read(id, owner, &environment(name), now).is_some();
         assert!(read(&id, &Principal::Dev, "e", now));

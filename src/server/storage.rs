@@ -10,8 +10,8 @@ use std::{
 use super::{
     ConfigError,
     access::random,
-    policy::Policy,
     store::{Author, Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
+    upkeep,
     vault::Vault,
 };
 use crate::secret::Secret;
@@ -23,7 +23,7 @@ const DEFAULT_ORGANIZATION: &str = "dev";
 pub(super) const DATABASE: &str = "esc.redb";
 
 /// Where the database keeps what tells its key from others.
-const KEY_CHECK: &str = "key-check";
+pub(super) const KEY_CHECK: &str = "key-check";
 
 /// Where definitions lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,8 @@ pub enum StorageError {
 pub(super) struct Opened {
     pub(super) store: Box<dyn Store>,
     pub(super) vault: Vault,
-    pub(super) policy: Policy,
+    /// Whether it can be changed.
+    pub(super) writable: bool,
     /// Where the audit log of the data directory is.
     pub(super) audit: Option<PathBuf>,
 }
@@ -112,20 +113,20 @@ pub(super) fn open(storage: Storage, organizations: Vec<String>, now: u64) -> Re
             store: Box::new(Files::new(&directory, organizations)?),
             // Nothing is kept: this only hides the secrets of a definition from those who may read but not open it.
             vault: Vault::ephemeral()?,
-            policy: Policy::Files,
+            writable: false,
             audit: None,
         }),
         Storage::Memory { import } => {
             let database = Database::in_memory().map_err(|error| broken(Path::new("memory"), &error))?;
             let vault = Vault::ephemeral()?;
             fill(&database, &vault, organizations, import.as_deref(), now)?;
-            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit: None })
+            Ok(Opened { store: Box::new(database), vault, writable: true, audit: None })
         }
         Storage::Data { directory, key, import } => {
             let (database, vault) = open_data(&directory, key)?;
             fill(&database, &vault, organizations, import.as_deref(), now)?;
             let audit = Some(audit_log(&directory));
-            Ok(Opened { store: Box::new(database), vault, policy: Policy::Database, audit })
+            Ok(Opened { store: Box::new(database), vault, writable: true, audit })
         }
     }
 }
@@ -159,6 +160,10 @@ fn unlock(database: &Database, data: &Path, key: &Path) -> Result<Vault, ConfigE
             }
             let vault = Vault::read(key)?;
             if !vault.passes(&check) {
+                // A change of the key that was cut off at its very end.
+                if let Some(next) = upkeep::finish(key, &check) {
+                    return Ok(next);
+                }
                 return Err(StorageError::OtherKey { data: data.to_owned(), key: key.to_owned() }.into());
             }
             Ok(vault)

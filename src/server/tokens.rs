@@ -6,7 +6,7 @@ use super::{
     access::{NoRandomness, Principal, digest_of, hex, new_token, random},
     policy::Right,
     rfc3339,
-    store::Author,
+    store::{Author, Grantee},
 };
 use crate::{
     esc::{reference::check_organization, token_type::TokenType},
@@ -54,7 +54,7 @@ pub enum Holder {
         /// Its name.
         team: String,
     },
-    /// A user of an organization: opens and changes its environments.
+    /// A user of an organization: does what users may, and what this one was given.
     User {
         /// Their organization.
         organization: String,
@@ -144,6 +144,7 @@ impl Token {
             subject: self.name.clone(),
             token_type,
             right,
+            ceiling: Right::Admin,
         };
         match &self.holder {
             Holder::Operator => Principal::Dev,
@@ -155,9 +156,17 @@ impl Token {
                 workload(organization, TokenType::Team(team.clone()), None)
             }
             Holder::User { organization, login } => {
-                workload(organization, TokenType::Personal(login.clone()), Some(Right::Write))
+                workload(organization, TokenType::Personal(login.clone()), None)
             }
         }
+    }
+}
+
+/// Whether somebody can be called so.
+pub(super) fn check_grantee(grantee: &Grantee) -> Result<(), TokenRefusal> {
+    match grantee {
+        Grantee::Team(name) => check_name("the team", name),
+        Grantee::User(login) => check_name("the user", login),
     }
 }
 

@@ -160,6 +160,30 @@ impl Vault {
         })
     }
 
+    /// Seals anew what another key has sealed, for the same environments.
+    pub(super) fn reseal(&self, before: &Self, id: EnvironmentId, text: &str) -> Result<String, SealError> {
+        let random = |_: NoRandomness| "the system gives no random numbers".to_owned();
+        seal::seal(text, &mut |found| {
+            let (id, plain) = match found {
+                Found::Plain(plain) => (id, plain),
+                Found::Sealed(text) => before.unwrap(&text, &mut |_| true)?,
+            };
+            let content = self.encrypt(id, &plain.encode()).map_err(random)?;
+            Ok(Some(envelope::close(&content)))
+        })
+    }
+
+    /// Seals a text that stands in no definition yet.
+    pub(super) fn seal_text(&self, id: EnvironmentId, text: Secret) -> Result<String, NoRandomness> {
+        let plain = Plaintext { value: text, source: Secret::from("") };
+        Ok(envelope::close(&self.encrypt(id, &plain.encode())?))
+    }
+
+    /// Opens one ciphertext of an environment.
+    pub(super) fn open_text(&self, id: EnvironmentId, ciphertext: &str) -> Result<Secret, String> {
+        self.unwrap(ciphertext, &mut |found| found == id).map(|(_, plain)| plain.into_value())
+    }
+
     /// Opens the secrets of a definition, as far as they belong to environments that `may_open` names.
     pub(super) fn open(
         &self,

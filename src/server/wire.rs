@@ -1,7 +1,11 @@
 //! ESC's JSON, written strictly: every value at every depth carries `value` and a whole `trace`, because existing
 //! clients fail without.
 //!
-//! `exprs`, `schema` and a trace's `base` are never written: they would repeat secrets unmarked.
+//! What is opened carries values and nothing else: `exprs`, `schema` and a trace's `base` would repeat what the
+//! reader has not asked for, overridden secrets included. A check is for people and their tools, and says
+//! everything.
+
+use std::cell::Cell;
 
 use serde::{
     Serialize, Serializer,
@@ -10,6 +14,7 @@ use serde::{
 
 use crate::{
     lang::{
+        Outcome, Outline,
         diagnostic::{Diagnostic, Range, Severity},
         value::{self, Kind, Value},
     },
@@ -22,24 +27,32 @@ pub(super) struct EnvironmentWire<'v>(pub(super) &'v Value);
 /// One value in its wrapper.
 pub(super) struct ValueWire<'v>(pub(super) &'v Value);
 
-/// The same with `[secret]` for what is secret.
-pub(super) struct RedactedWire<'v>(pub(super) &'v Value);
-
-/// The properties of an environment, in the clear or redacted.
-pub(super) struct PropertiesWire<'v> {
-    pub(super) value: &'v Value,
-    pub(super) redact: bool,
-}
-
-/// A part of a definition whose text is at hand.
-pub(super) struct NodeRange<'e> {
-    pub(super) environment: &'e str,
-    pub(super) begin: Mark,
-    pub(super) end: Mark,
+/// What a check has found of an environment.
+pub(super) struct CheckWire<'o> {
+    pub(super) outcome: &'o Outcome,
+    /// Whether secrets are written in the clear.
+    pub(super) show_secrets: bool,
+    /// The status and the message of a failure.
+    pub(super) failure: Option<(u16, &'o str)>,
 }
 
 /// What stands for a secret that is not shown.
 const SECRET: &str = "[secret]";
+
+/// Overridden values that are written in one answer. Of nested objects each level repeats those below, so they
+/// could become very many; an environment where a hundred keys are overridden ten times has a thousand.
+const MAX_BASES: usize = 10_000;
+
+/// How values are written.
+#[derive(Clone, Copy)]
+struct Style<'s> {
+    redact: bool,
+    /// How many overridden values may still be written; none are if it is not given.
+    bases: Option<&'s Cell<usize>>,
+}
+
+/// As an open gives them.
+const OPENED: Style<'static> = Style { redact: false, bases: None };
 
 /// A diagnostic.
 pub(super) struct DiagnosticWire<'d>(pub(super) &'d Diagnostic);
@@ -48,7 +61,7 @@ impl Serialize for EnvironmentWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if self.0.as_object().is_some_and(|properties| !properties.is_empty()) {
-            map.serialize_entry("properties", &Payload(self.0, false))?;
+            map.serialize_entry("properties", &Payload(self.0, OPENED))?;
         }
         map.end()
     }
@@ -56,46 +69,76 @@ impl Serialize for EnvironmentWire<'_> {
 
 impl Serialize for ValueWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        wrapped(self.0, false, serializer)
+        Wrapped(self.0, OPENED).serialize(serializer)
     }
 }
 
-impl Serialize for RedactedWire<'_> {
+impl Serialize for CheckWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        wrapped(self.0, true, serializer)
+        let Outcome { value, diagnostics, context, outline, .. } = self.outcome;
+        let bases = Cell::new(MAX_BASES);
+        let style = Style { redact: !self.show_secrets, bases: Some(&bases) };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("properties", &Payload(value, style))?;
+        if let Some(Outline { exprs, schema, context: context_schema }) = outline.as_deref() {
+            map.serialize_entry("exprs", exprs)?;
+            map.serialize_entry("schema", schema)?;
+            map.serialize_entry("executionContext", &ContextWire(context, context_schema))?;
+        }
+        if let Some((code, message)) = self.failure {
+            map.serialize_entry("code", &code)?;
+            map.serialize_entry("message", message)?;
+        }
+        if !diagnostics.is_empty() {
+            let diagnostics: Vec<_> = diagnostics.iter().map(DiagnosticWire).collect();
+            map.serialize_entry("diagnostics", &diagnostics)?;
+        }
+        map.end()
     }
 }
 
-impl Serialize for PropertiesWire<'_> {
+/// What `${context…}` holds, and its schema.
+struct ContextWire<'c>(&'c Value, &'c serde_json::Value);
+
+impl Serialize for ContextWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Payload(self.value, self.redact).serialize(serializer)
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("properties", &Payload(self.0, OPENED))?;
+        map.serialize_entry("schema", self.1)?;
+        map.end()
     }
 }
 
-fn wrapped<S: Serializer>(value: &Value, redact: bool, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    if redact && value.is_secret() {
-        map.serialize_entry("value", SECRET)?;
-    } else {
-        map.serialize_entry("value", &Payload(value, redact))?;
+/// A value in its wrapper.
+struct Wrapped<'v>(&'v Value, Style<'v>);
+
+impl Serialize for Wrapped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(value, style) = *self;
+        let mut map = serializer.serialize_map(None)?;
+        if style.redact && value.is_secret() {
+            map.serialize_entry("value", SECRET)?;
+        } else {
+            map.serialize_entry("value", &Payload(value, style))?;
+        }
+        if value.is_secret() {
+            map.serialize_entry("secret", &true)?;
+        }
+        if value.is_unknown() {
+            map.serialize_entry("unknown", &true)?;
+        }
+        map.serialize_entry("trace", &Trace(value, style))?;
+        map.end()
     }
-    if value.is_secret() {
-        map.serialize_entry("secret", &true)?;
-    }
-    if value.is_unknown() {
-        map.serialize_entry("unknown", &true)?;
-    }
-    map.serialize_entry("trace", &Trace(value.range()))?;
-    map.end()
 }
 
 /// What a wrapper holds: scalars as they are, the elements of containers wrapped again.
-struct Payload<'v>(&'v Value, bool);
+struct Payload<'v>(&'v Value, Style<'v>);
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let redact = self.1;
-        match self.0.kind() {
+        let Self(value, style) = *self;
+        match value.kind() {
             Kind::Null | Kind::Unknown => serializer.serialize_unit(),
             Kind::Bool(flag) => serializer.serialize_bool(*flag),
             Kind::String(text) => serializer.serialize_str(&value::shown(text)),
@@ -107,24 +150,33 @@ impl Serialize for Payload<'_> {
                     .ok_or_else(|| S::Error::custom("a number that is none"))?;
                 number.serialize(serializer)
             }
-            Kind::Array(items) if redact => serializer.collect_seq(items.iter().map(RedactedWire)),
-            Kind::Array(items) => serializer.collect_seq(items.iter().map(ValueWire)),
-            Kind::Object(properties) if redact => {
-                serializer.collect_map(properties.iter().map(|(key, value)| (&**key, RedactedWire(value))))
-            }
+            Kind::Array(items) => serializer.collect_seq(items.iter().map(|item| Wrapped(item, style))),
             Kind::Object(properties) => {
-                serializer.collect_map(properties.iter().map(|(key, value)| (&**key, ValueWire(value))))
+                let properties = properties.iter();
+                serializer.collect_map(properties.map(|(key, value)| (&**key, Wrapped(value, style))))
             }
         }
     }
 }
 
-struct Trace<'r>(&'r Range);
+/// Where a value is defined, and what it overrides.
+struct Trace<'v>(&'v Value, Style<'v>);
 
 impl Serialize for Trace<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("def", &RangeWire(self.0))?;
+        let Self(value, style) = *self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("def", &RangeWire(value.range()))?;
+        // What an import could not give stands where it was asked for, and is no base. A secret container hides
+        // what is in it, and so it does here.
+        if let (Some(base), Some(left), false) =
+            (value.base(), style.bases, style.redact && value.is_secret())
+            && base.range().environment != value.range().environment
+            && let Some(less) = left.get().checked_sub(1)
+        {
+            left.set(less);
+            map.serialize_entry("base", &Wrapped(base, style))?;
+        }
         map.end()
     }
 }
@@ -134,16 +186,10 @@ struct RangeWire<'r>(&'r Range);
 impl Serialize for RangeWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Range { environment, begin, end } = self.0;
-        NodeRange { environment, begin: *begin, end: *end }.serialize(serializer)
-    }
-}
-
-impl Serialize for NodeRange<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("environment", self.environment)?;
-        map.serialize_entry("begin", &MarkWire(self.begin))?;
-        map.serialize_entry("end", &MarkWire(self.end))?;
+        map.serialize_entry("environment", &**environment)?;
+        map.serialize_entry("begin", &MarkWire(*begin))?;
+        map.serialize_entry("end", &MarkWire(*end))?;
         map.end()
     }
 }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    handler::{Rules, pointer, refusal},
+    handler::{Rules, refusal},
     metrics,
     namespaces::Known,
     record::{Record, named},
@@ -14,7 +14,7 @@ use super::{
     review::WorkloadChange,
 };
 use crate::{
-    codes::{Code, admission},
+    codes::{self, admission},
     inject::{self, Context, Outcome, Problem, document::Document},
     manifest::workload::{self, Made},
 };
@@ -133,12 +133,12 @@ fn record(outcome: metrics::Outcome, problems: &[Problem]) -> Record {
 
 /// Each problem as a warning, and where to read on.
 fn said(kind: &str, what: &str, problems: &[Problem]) -> Vec<String> {
-    let first: Option<Code> = problems.first().map(|problem| problem.code);
-    problems
+    let mut said: Vec<_> = problems
         .iter()
         .map(|Problem { code, subject, message, .. }| {
             format!("[{code}] pods of this {kind} {what}: {subject}: {message}")
         })
-        .chain(first.map(pointer))
-        .collect()
+        .collect();
+    said.extend(codes::hint(&said.join("\n")));
+    said
 }

@@ -10,7 +10,7 @@ use super::{
     version::ApiServer,
 };
 use crate::{
-    codes::{Code, admission},
+    codes::{self, Code, admission},
     inject::{self, Context, Policy, Problem, document::Document, patch::Patch, problem::one_line},
 };
 use http::StatusCode;
@@ -100,7 +100,7 @@ fn unreadable_answer(unreadable: Unreadable) -> Answer {
 
 fn malformed_answer(uid: &str, malformed: Malformed) -> (Response<'_>, Record) {
     let code = admission::MALFORMED;
-    let message = format!("[{code}] malformed admission review: {malformed}\n{}", pointer(code));
+    let message = with_hint(format!("[{code}] malformed admission review: {malformed}"));
     (Response::deny(uid, Denial::BadRequest, message), Record::error(code, malformed.to_string()))
 }
 
@@ -150,11 +150,10 @@ fn create<'a>(
 /// The pod asks, and what its namespace allows and defaults is not known yet. Whoever made it will try again.
 fn undecided<'a>(uid: &'a str, namespace: &str) -> (Response<'a>, Record) {
     let code = admission::NAMESPACE_UNKNOWN;
-    let message = format!(
-        "[{code}] the webhook does not know namespace `{}` yet, and what it says decides over this pod: try again\n{}",
-        one_line(namespace),
-        pointer(code)
-    );
+    let message = with_hint(format!(
+        "[{code}] the webhook does not know namespace `{}` yet, and what it says decides over this pod: try again",
+        one_line(namespace)
+    ));
     let record = Record { codes: vec![code], ..Record::new(metrics::Outcome::Rejected) };
     (Response::deny(uid, Denial::Unavailable, message), record)
 }
@@ -174,7 +173,7 @@ fn respond<'a>(uid: &'a str, outcome: inject::Outcome, pod: &Document<'_>) -> (R
                 Ok(patch) => (Response::allow_patched(uid, patch, warnings), record),
                 Err(error) => {
                     let code = admission::PATCH_DOES_NOT_APPLY;
-                    let message = format!("[{code}] {}: {error}\n{}", code.entry().title, pointer(code));
+                    let message = with_hint(format!("[{code}] {}: {error}", code.entry().title));
                     (Response::deny(uid, Denial::Internal, message), Record::error(code, error))
                 }
             }
@@ -201,19 +200,17 @@ fn try_patch(patch: &Patch, pod: &Document<'_>) -> Result<Vec<u8>, String> {
 pub(super) fn refusal(problems: &[Problem]) -> (Denial, String) {
     let forbidden = problems.iter().any(|problem| problem.forbidden);
     let denial = if forbidden { Denial::Forbidden } else { Denial::Invalid };
-    let mut message = String::new();
-    for problem in problems {
-        message.push_str(&problem.to_string());
-        message.push('\n');
-    }
-    if let Some(first) = problems.first() {
-        message.push_str(&pointer(first.code));
-    }
-    (denial, message)
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    (denial, with_hint(lines.join("\n")))
 }
 
-pub(super) fn pointer(code: Code) -> String {
-    format!("Cause and fix of a code: esc-injector explain {code}")
+/// The message, and on a line of its own where to read on.
+fn with_hint(mut message: String) -> String {
+    if let Some(hint) = codes::hint(&message) {
+        message.push('\n');
+        message.push_str(&hint);
+    }
+    message
 }
 
 #[cfg(test)]
@@ -289,7 +286,7 @@ mod tests {
             response["status"],
             json!({"code": 403, "reason": "Forbidden", "message": "[ESC902] annotation a: no good\n\
                 [ESC903] annotation b: not allowed\n\
-                Cause and fix of a code: esc-injector explain ESC902"})
+                More: esc-injector explain ESC902 ESC903"})
         );
         assert_eq!(record.outcome, metrics::Outcome::Rejected);
         assert_eq!(record.codes, [MALFORMED, TOO_LARGE]);

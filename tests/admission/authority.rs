@@ -33,7 +33,7 @@ const OVERWRITTEN: &str = "esc_injector_ca_bundle_overwritten_total";
 const EXPIRY: &str = "esc_injector_certificate_expiry_timestamp_seconds";
 
 /// As in production, but for waits.
-fn lasting() -> Lifetimes {
+pub fn lasting() -> Lifetimes {
     Lifetimes {
         overlap: Duration::from_millis(300),
         resync: Duration::from_secs(2),
@@ -44,7 +44,7 @@ fn lasting() -> Lifetimes {
 }
 
 /// Certificates tell whole seconds, so this is about as short as they can live.
-fn fleeting() -> Lifetimes {
+pub fn fleeting() -> Lifetimes {
     Lifetimes {
         authority: Duration::from_secs(15),
         leaf: Duration::from_secs(3),
@@ -55,18 +55,23 @@ fn fleeting() -> Lifetimes {
 }
 
 /// One replica. It crashes when it is dropped: nothing of it runs on.
-struct Replica {
-    admission: SocketAddr,
-    health: SocketAddr,
+pub struct Replica {
+    pub admission: SocketAddr,
+    pub health: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Replica {
-    async fn start(api: &ApiServer, lifetimes: Lifetimes) -> Self {
+    pub async fn start(api: &ApiServer, lifetimes: Lifetimes) -> Self {
+        Self::start_for(api, "esc-injector", lifetimes).await
+    }
+
+    /// Whose certificate is for a Service of this name.
+    pub async fn start_for(api: &ApiServer, service: &str, lifetimes: Lifetimes) -> Self {
         let certificates = Certificates::SelfManaged(Box::new(SelfManaged {
             cluster: api.cluster(),
             namespace: NAMESPACE.to_owned(),
-            service: "esc-injector".to_owned(),
+            service: service.to_owned(),
             secret: "esc-injector-ca".to_owned(),
             configuration: "esc-injector".to_owned(),
             lifetimes,
@@ -85,13 +90,13 @@ impl Replica {
         Self { admission, health, task: tokio::spawn(webhook.run(std::future::pending())) }
     }
 
-    async fn ready(api: &ApiServer, lifetimes: Lifetimes) -> Self {
+    pub async fn ready(api: &ApiServer, lifetimes: Lifetimes) -> Self {
         let replica = Self::start(api, lifetimes).await;
         replica.is_ready().await;
         replica
     }
 
-    async fn is_ready(&self) {
+    pub async fn is_ready(&self) {
         eventually(async || status(self.health, "/readyz").await == 200).await;
     }
 
@@ -102,7 +107,7 @@ impl Replica {
     }
 
     /// Waits until `/readyz` says all of this.
-    async fn comes_to_say(&self, parts: &[&str]) {
+    pub async fn comes_to_say(&self, parts: &[&str]) {
         eventually(async || {
             let said = self.says().await;
             parts.iter().all(|part| said.contains(part))
@@ -223,7 +228,7 @@ fn keys(api: &ApiServer) -> Vec<String> {
 }
 
 /// Fills the Secret with an authority that was made so long ago.
-fn fill_with_authority_made(api: &ApiServer, ago: Duration, lifetimes: &Lifetimes) -> Authority {
+pub fn fill_with_authority_made(api: &ApiServer, ago: Duration, lifetimes: &Lifetimes) -> Authority {
     let authority = Authority::generate(SystemTime::now() - ago, lifetimes).unwrap();
     let trust = state::Trust::of(authority.clone());
     let data = trust.data();

@@ -22,4 +22,5 @@ mod namespaces;
 mod process;
 mod reviews;
 mod setup;
+mod told;
 mod workloads;

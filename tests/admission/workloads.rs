@@ -76,7 +76,7 @@ async fn a_workload_whose_pods_would_be_refused_is_allowed_with_a_warning_for_ea
                 "{said:#?}"
             );
             assert!(said[1].contains("did you mean `esc.pulumi.com/environment`?"), "{said:#?}");
-            assert_eq!(said[2], "Cause and fix of a code: esc-injector explain ESC104");
+            assert_eq!(said[2], "More: esc-injector explain ESC104 ESC101");
         }
     }
     assert_eq!(metric(webhook.health, "esc_injector_workload_checks_total{outcome=\"warned\"}").await, 12);

@@ -52,6 +52,7 @@ fn assert_refused(command: &mut Command, exit: i32, code: &str) -> String {
         stderr.starts_with(&format!("esc-injector: [{code}] ")) && stderr.contains(". Fix: "),
         "{stderr}"
     );
+    assert!(stderr.ends_with(&format!(" More: esc-injector explain {code}\n")), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     stderr
 }

@@ -146,7 +146,10 @@ fn a_refused_identity_has_its_own_code() {
     for status in [400, 401, 403] {
         let server = Server::start(vec![refusal(status, "no policy matches")]);
         let pod = Pod::new(&server.url).exchange();
-        pod.init().assert_failure(77, "ESC307");
+        let outcome = pod.init();
+        outcome.assert_failure(77, "ESC307");
+        // What the token says of its holder can't be read.
+        assert!(outcome.termination.contains("`sub: system:serviceaccount:NAMESPACE:NAME`"), "{outcome:#?}");
         assert_eq!(server.lines(), ["POST /api/oauth/token"]);
     }
 }

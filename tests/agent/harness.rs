@@ -91,9 +91,12 @@ impl Outcome {
         assert_eq!(self.code, Some(exit), "{}", self.stderr);
         assert!(self.termination.starts_with(&format!("[{code}] ")), "{self:#?}");
         assert!(self.termination.contains(" Fix: ") && self.termination.len() <= 4096, "{self:#?}");
+        let hint = format!(". More: esc-injector explain {code}");
+        assert!(self.termination.matches(&hint).count() == 1, "{self:#?}");
         let errors: Vec<Value> = self.log().into_iter().filter(|line| line["level"] == "ERROR").collect();
         assert_eq!(errors.len(), 1, "{self:#?}");
         assert_eq!(errors[0]["code"], code);
+        assert_eq!(errors[0]["more"], format!("esc-injector explain {code}"));
     }
 
     pub fn log(&self) -> Vec<Value> {

@@ -178,8 +178,18 @@ fn exchanges_a_signed_identity_and_fails_for_a_stranger() {
     assert_eq!(pod.records().len(), 2);
     let before = pod.listing();
     fs::write(pod.path("token/projected"), local.identity("system:serviceaccount:other:app")).unwrap();
-    pod.init().assert_failure(77, "ESC307");
+    let refused = pod.init();
+    refused.assert_failure(77, "ESC307");
     assert_eq!(pod.listing(), before);
+    // Whoever reads it can copy what the policy has to allow.
+    let fix = format!(
+        "Register the OIDC issuer `{ISSUER}` in organization acme, and add a policy that allows \
+         `sub: system:serviceaccount:other:app` with `aud: urn:pulumi:org:acme`."
+    );
+    assert!(refused.termination.contains("refused the pod's identity system:serviceaccount:other:app (403)"));
+    assert!(refused.termination.ends_with(&fix), "{}", refused.termination);
+    let error = refused.log().into_iter().find(|line| line["level"] == "ERROR").unwrap();
+    assert_eq!(error["fix"], fix);
 }
 
 #[test]

@@ -170,4 +170,9 @@ fn messages_carry_codes_that_can_be_explained() {
         assert!(esc_injector::codes::find(code).is_some());
     }
     assert!(objects.has("ValidatingAdmissionPolicy"));
+    // And each message ends with what explains it: as many hints as there are codes, a message of CEL has its own.
+    for code in ["ESC801", "ESC802", "ESC803"] {
+        let hints = text.matches(&format!("More: esc-injector explain {code}")).count();
+        assert_eq!(hints, text.matches(&format!("[{code}]")).count(), "{code}");
+    }
 }

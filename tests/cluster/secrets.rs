@@ -1,4 +1,5 @@
-//! What must be nowhere: the keys and tokens of an installation, and the text of the pods that it sees.
+//! What must be nowhere but where it belongs: the keys and tokens of an installation, and the text of the pods that it
+//! sees.
 
 use std::fs;
 
@@ -8,7 +9,9 @@ use serde_json::json;
 use crate::support::{
     audit,
     cluster::cluster,
+    etcd,
     namespace::Namespace,
+    planted,
     pods::{agent, asks, deployment, pod},
     release::{NAME, Release},
     replica,
@@ -80,9 +83,58 @@ fn no_key_and_no_token_is_in_logs_audit_log_events_or_metrics() {
             assert!(!text.contains(value.as_str()), "{place} holds a planted value");
         }
     }
+    // In the store they are in Secrets, and what is in no Secret is nowhere.
+    let (secrets, tokens) = planted.split_at(planted.len() - release.replicas.len());
+    let texts = |all: &[String]| etcd::keys_holding(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    let found = texts(secrets);
+    assert!(found.iter().all(|key| key.starts_with("/registry/secrets/")), "{found:?}");
+    for (namespace, name) in [(&namespace, "esc"), (&release.namespace, &*format!("{NAME}-ca"))] {
+        let key = format!("/registry/secrets/{}/{name}", namespace.name);
+        assert!(found.contains(&key), "{key} is not among {found:?}");
+    }
+    assert_eq!(texts(tokens), Vec::<String>::new());
     // That the search would find something: our patch, and what the pod itself said, are in the audit log.
     let audit = audit::text();
     assert!(audit.contains("patch.webhook.admission.k8s.io/") && audit.contains(PLANTED_IN_A_POD));
     let controllers = fs::read_to_string(cluster().state.join("logs/kube-controller-manager.log")).unwrap();
     assert!(!controllers.contains(PLANTED_TOKEN));
+}
+
+/// The search of etcd can fail: it finds what is there, in every form that objects have it in.
+#[test]
+#[ignore = "needs a cluster: tests/cluster/up"]
+fn a_value_that_lies_in_an_object_is_found_in_etcd() {
+    let namespace = Namespace::injected("planted");
+    let value = planted::value("object");
+    let encoded = |before: &str| STANDARD.encode(format!("{before}{value} and more"));
+    let config = |name: &str, text: String| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"text": text},
+        })
+    };
+    namespace.created(&json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "secret"}, "stringData": {"key": value},
+    }));
+    for (name, text) in [
+        ("plain", format!("before {value} after")),
+        ("encoded-0", encoded("")),
+        ("encoded-1", encoded("a")),
+        ("encoded-2", encoded("ab")),
+    ] {
+        namespace.created(&config(name, text));
+    }
+    namespace.created(&config("another", planted::value("object")));
+    let mut expected = vec![format!("/registry/secrets/{}/secret", namespace.name)];
+    for name in ["encoded-0", "encoded-1", "encoded-2", "plain"] {
+        expected.push(format!("/registry/configmaps/{}/{name}", namespace.name));
+    }
+    let mut found = etcd::keys_holding(&[&value]);
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    // Deleted, they are out of the store, and still in its files, where the other search finds them.
+    let delete = ["delete", "secrets,configmaps", "--all", "--wait=true"];
+    namespace.kubectl(delete, &serde_json::Value::Null).expect("kubectl delete");
+    assert_eq!(etcd::keys_holding(&[&value]), Vec::<String>::new());
+    assert!(planted::found_on_disk(&[&value]).iter().any(|file| file.contains("/etcd/member/")));
 }

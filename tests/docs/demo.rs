@@ -42,6 +42,82 @@ pub fn refusal() -> String {
     )
 }
 
+/// A store, a Secret of it, and who reads that.
+const OPERATED: &str = "\
+apiVersion: external-secrets.io/v1
+kind: SecretStore
+metadata: {name: pulumi, namespace: shop}
+spec:
+  provider:
+    pulumi:
+      organization: acme
+      project: shop
+      environment: prod
+      auth:
+        oidcConfig:
+          organization: acme
+          serviceAccountRef: {name: eso}
+---
+apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata: {name: db, namespace: shop}
+spec:
+  refreshInterval: 1h
+  secretStoreRef: {name: pulumi}
+  data:
+  - secretKey: url
+    remoteRef: {key: db.url}
+  - secretKey: ca.crt
+    remoteRef: {key: tls.ca}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  serviceAccountName: web
+  containers:
+  - name: web
+    image: registry.example.com/web:1
+    command: [/web]
+    env:
+    - name: DATABASE_URL
+      valueFrom:
+        secretKeyRef: {name: db, key: url}
+    volumeMounts:
+    - {name: ca, mountPath: /etc/db}
+  volumes:
+  - name: ca
+    secret:
+      secretName: db
+      items:
+      - {key: ca.crt, path: ca.crt}
+";
+
+/// A conversion, in and out.
+pub fn converted() -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let mut file = std::fs::File::create_new(directory.path().join("shop.yaml")).unwrap();
+    file.write_all(OPERATED.as_bytes()).unwrap();
+    let output = binary().args(["convert", "-f", "shop.yaml"]).current_dir(&directory).output().unwrap();
+    assert!(output.status.success());
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    // Each with its prompt: on a terminal the list comes first, and the manifests after it.
+    format!(
+        "```yaml untouched\n{OPERATED}```\n\n```console\n$ esc-injector convert -f shop.yaml > converted.yaml\n{}\n$ cat converted.yaml\n{}\n```",
+        stderr.trim_end(),
+        stdout.trim_end()
+    )
+}
+
+/// What the doctor says of a healthy installation, as its own tests see it.
+pub fn doctor() -> String {
+    let path = super::root().join("tests/doctor/snapshots/doctor__healthy.snap");
+    let snapshot = std::fs::read_to_string(path).unwrap();
+    let told = snapshot.splitn(3, "---\n").nth(2).unwrap();
+    format!("```console\n$ esc-injector doctor -n shop\n{}\n```", told.trim_end())
+}
+
 /// The demo's output, shortened: `…` stands for lines that are left out.
 pub fn excerpt() -> String {
     let output = binary().arg("demo").output().unwrap();

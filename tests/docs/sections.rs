@@ -32,6 +32,8 @@ const SECTIONS: &[Section] = &[
     exact("metrics of the sidecar", tables::sidecar_metrics),
     exact("values of the chart", tables::chart_values),
     exact("refusal", demo::refusal),
+    exact("convert", demo::converted),
+    exact("doctor", demo::doctor),
     Section { name: "demo", write: demo::excerpt, normalise: demo::without_numbers },
 ];
 

@@ -112,6 +112,11 @@ fn error(code: Code) -> String {
         };
         write!(out, "```{language}\n{}\n```\n\n", entry.example).unwrap();
     }
+    let pair = format!("tests/catalogue/pods/{code}");
+    if super::root().join(&pair).exists() {
+        write!(out, "A manifest [before](../{pair}/broken.yaml) and [after](../{pair}/fixed.yaml).\n\n")
+            .unwrap();
+    }
     out
 }
 

@@ -89,6 +89,7 @@ targets! {
     lang: MUTATIONS / 8,
     property_path: MUTATIONS,
     reference: MUTATIONS,
+    seal: MUTATIONS,
     template: MUTATIONS,
     wire: MUTATIONS,
     yaml: MUTATIONS,

@@ -57,8 +57,22 @@ fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
+/// What the webhook answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answering {
+    Rightly,
+    /// Allows every pod as it is.
+    Nothing,
+    /// What some other program would.
+    AnotherProgram,
+}
+
 impl Cluster {
     pub async fn start(trust: Trust, trial: Trial) -> Self {
+        Self::start_with(trust, trial, Answering::Rightly).await
+    }
+
+    pub async fn start_with(trust: Trust, trial: Trial, answering: Answering) -> Self {
         let issuer = authority();
         let bundle = match trust {
             Trust::Issuer => STANDARD.encode(issuer.pem()),
@@ -70,7 +84,7 @@ impl Cluster {
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(answer).with_state(api.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { webhook: webhook(&issuer).await, address, api }
+        Self { webhook: webhook(&issuer, answering).await, address, api }
     }
 
     pub fn client(&self) -> Client {
@@ -126,7 +140,7 @@ fn refusal(code: StatusCode, message: &str) -> (StatusCode, String) {
 }
 
 /// A webhook whose certificate is the Service's, by this issuer.
-async fn webhook(issuer: &Authority) -> SocketAddr {
+async fn webhook(issuer: &Authority, answering: Answering) -> SocketAddr {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["esc-injector.esc.svc".to_owned()]).unwrap();
     let chain =
@@ -144,7 +158,9 @@ async fn webhook(issuer: &Authority) -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
-            let service = TowerToHyperService::new(Router::new().fallback(admit));
+            let service = TowerToHyperService::new(
+                Router::new().fallback(async move |uri: Uri, body: Bytes| admit(answering, &uri, &body)),
+            );
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
             );
@@ -153,13 +169,19 @@ async fn webhook(issuer: &Authority) -> SocketAddr {
     address
 }
 
-async fn admit(uri: Uri, body: Bytes) -> String {
-    let review: Value = serde_json::from_slice(&body).unwrap();
+fn admit(answering: Answering, uri: &Uri, body: &Bytes) -> String {
+    if answering == Answering::AnotherProgram {
+        return "<html>It works!</html>".to_owned();
+    }
+    let review: Value = serde_json::from_slice(body).unwrap();
     let request = &review["request"];
     let patch = STANDARD
         .encode(json!([{"op": "add", "path": "/spec/initContainers", "value": [agent()]}]).to_string());
     let uid = &request["uid"];
     let response = match (uri.path(), request["resource"]["resource"].as_str().unwrap()) {
+        ("/mutate" | "/mutate/all", "pods") if answering == Answering::Nothing => {
+            json!({"uid": uid, "allowed": true})
+        }
         ("/mutate" | "/mutate/all", "pods") => {
             json!({"uid": uid, "allowed": true, "patchType": "JSONPatch", "patch": patch})
         }

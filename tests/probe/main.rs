@@ -12,7 +12,7 @@
 
 mod cluster;
 
-use cluster::{Cluster, Trial, Trust};
+use cluster::{Answering, Cluster, Trial, Trust};
 use esc_injector::probe::{ProbeError, Settings, probe};
 
 fn settings(cluster: &Cluster, namespace: Option<&str>) -> Settings {
@@ -77,6 +77,14 @@ async fn a_webhook_that_is_not_there_is_told() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_answers_what_helps_no_pod_is_told() {
+    for answering in [Answering::Nothing, Answering::AnotherProgram] {
+        let cluster = Cluster::start_with(Trust::Issuer, Trial::Injected, answering).await;
+        assert_eq!(code_of(&cluster, None).await, "ESC815", "{answering:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_configuration_is_told() {
     let cluster = Cluster::start(Trust::Issuer, Trial::Injected).await;
     let settings = Settings { configuration: "other".to_owned(), ..settings(&cluster, None) };
@@ -106,4 +114,5 @@ fn the_command_says_what_it_needs() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(69), "{told}");
     assert!(told.contains("[ESC811]") && told.contains("Fix:"), "{told}");
+    assert!(told.ends_with("\nMore: esc-injector explain ESC811\n"), "{told}");
 }

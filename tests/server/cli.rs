@@ -211,6 +211,47 @@ fn sets_and_gets_values() {
 }
 
 #[test]
+fn shows_what_is_written_at_a_path_and_what_it_overrides() {
+    let Some(esc) = Esc::start() else { return };
+    esc.run(&["env", "init", "acme/shop/base"]);
+    esc.run(&["env", "init", ENV]);
+    let base = esc.file(
+        "base.yaml",
+        &format!("values:\n  db:\n    host: base.internal\n    password: {{fn::secret: {CANARY}}}\n"),
+    );
+    esc.run(&["env", "edit", "acme/shop/base", "-f", &base]);
+    let text = "imports:\n  - shop/base\nvalues:\n  db:\n    host: db.internal\n    port: 5432\n  \
+                url: pg://${db.host}:${db.port}\n  joined:\n    fn::join: [\"-\", [a, \"${db.host}\"]]\n  \
+                list: [one, two]\n";
+    let definition = esc.file("definition.yaml", text);
+    esc.run(&["env", "edit", ENV, "-f", &definition]);
+    let get = |path: &str| esc.run(&["env", "get", ENV, path]);
+    for (path, value, definition) in [
+        ("db.port", "5432", "5432"),
+        ("list[1]", "\"two\"", "two"),
+        ("url", "\"pg://db.internal:5432\"", "pg://${db.host}:${db.port}"),
+        ("joined", "\"a-db.internal\"", "fn::join: [\"-\", [a, \"${db.host}\"]]"),
+    ] {
+        let shown = get(path);
+        assert!(shown.contains(value) && shown.contains(definition), "{path}: {shown}");
+        assert!(shown.contains("prod:"), "{path}: {shown}");
+    }
+    // Where it is defined, and what that overrides.
+    let host = get("db.host");
+    assert!(host.contains("db.internal"), "{host}");
+    let (own, inherited) = (host.find("prod:5:11").unwrap(), host.find("shop/base:3:11").unwrap());
+    assert!(own < inherited, "{host}");
+    // What is only inherited has a value and no definition of its own.
+    let password = get("db.password");
+    assert!(password.contains("[secret]") && password.contains("shop/base:4:"), "{password}");
+    assert!(!password.contains(CANARY), "{password}");
+    assert!(esc.run(&["env", "get", ENV, "db.password", "--show-secrets"]).contains(CANARY));
+    assert_eq!(esc.run(&["env", "get", ENV, "--definition"]).trim_end(), text.trim_end());
+    assert!(get("joined[\"fn::join\"][1][0]").contains('a'));
+    assert!(get("imports").contains("shop/base"));
+}
+
+#[test]
 fn opens_in_every_format() {
     let Some(esc) = Esc::with_environment() else { return };
     let open = |format: &str| esc.run(&["open", ENV, "-f", format]);

@@ -180,3 +180,164 @@ fn providers_for_tests_are_refused_where_environments_are_kept() {
     assert!(refusal.contains("--test-providers") && refusal.contains("cannot be used with"), "{refusal}");
     assert!(!data.exists(), "nothing is made");
 }
+
+/// Runs a command on a data directory.
+fn server(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+    let output = command.env_clear().arg("server").args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn fill(directory: &Path, data: &str) {
+    with(directory, &["--data", data, "--organization", "acme"], |send| {
+        for name in ["e", "gone"] {
+            let body = json!({ "project": "p", "name": name }).to_string();
+            assert_eq!(send("POST", "/api/esc/environments/acme", &body).status, 200);
+            for number in 0..3 {
+                let text = format!("values: {{s: {{fn::secret: {CANARY}-{number}}}}} # note");
+                assert_eq!(send("PATCH", &format!("/api/esc/environments/acme/p/{name}"), &text).status, 200);
+            }
+        }
+        assert_eq!(send("DELETE", "/api/esc/environments/acme/p/gone", "").status, 204);
+    });
+}
+
+/// Every secret of every revision can be read, those of a deleted environment, too.
+fn whole(send: &dyn Fn(&str, &str, &str) -> Answer) {
+    assert_eq!(values(send, "acme/p/e"), json!({ "s": format!("{CANARY}-2") }));
+    let text = send("GET", "/api/esc/environments/acme/p/e/versions/2/decrypt", "").body;
+    assert_eq!(text, format!("values: {{s: {{fn::secret: {CANARY}-0}}}} # note"));
+    let restore = json!({ "project": "p", "name": "gone" }).to_string();
+    send("PUT", "/api/esc/environments/acme/restore", &restore);
+    assert_eq!(values(send, "acme/p/gone"), json!({ "s": format!("{CANARY}-2") }));
+}
+
+#[test]
+fn a_new_key_seals_every_secret_and_the_old_one_opens_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let path = data.to_str().unwrap();
+    fill(directory.path(), path);
+    let before = fs::read(data.join("key")).unwrap();
+    let (code, out, error) = server(&["rekey", "--data", path]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("8 definitions are sealed with the key in"), "{out}");
+    assert_eq!(fs::read(data.join("key.old")).unwrap(), before);
+    assert_ne!(fs::read(data.join("key")).unwrap(), before);
+    assert!(!data.join("key.next").exists());
+    assert_eq!((mode(&data.join("key")), mode(&data.join("key.old"))), (0o600, 0o600));
+    let old = data.join("key.old");
+    let refused = refused(directory.path(), &["--data", path, "--key-file", old.to_str().unwrap()]);
+    assert!(refused.0 == Some(78) && refused.1.contains("sealed with another key"), "{}", refused.1);
+    with(directory.path(), &["--data", path], whole);
+    // To a file elsewhere, where it stays.
+    let elsewhere = directory.path().join("elsewhere");
+    let elsewhere = elsewhere.to_str().unwrap();
+    let (code, out, error) = server(&["rekey", "--data", path, "--new-key-file", elsewhere]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("elsewhere") && data.join("key").exists(), "{out}");
+    with(directory.path(), &["--data", path, "--key-file", elsewhere], |send| {
+        assert_eq!(values(send, "acme/p/e"), json!({ "s": format!("{CANARY}-2") }));
+    });
+    let log = fs::read_to_string(data.join("audit.jsonl")).unwrap();
+    assert_eq!(log.matches("\"store.rekey\"").count(), 2, "{log}");
+}
+
+#[test]
+fn a_change_of_the_key_that_was_cut_off_is_finished_or_never_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let path = data.to_str().unwrap();
+    fill(directory.path(), path);
+    // Before the database was rewritten there is a key that nothing is sealed with yet.
+    let aside = directory.path().join("aside");
+    fs::copy(data.join("key"), &aside).unwrap();
+    let database = fs::read(data.join("esc.redb")).unwrap();
+    assert_eq!(server(&["rekey", "--data", path]).0, Some(0));
+    let next = fs::read(data.join("key")).unwrap();
+    let rewritten = fs::read(data.join("esc.redb")).unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        let _ = fs::remove_file(data.join(name));
+        fs::write(data.join(name), bytes).unwrap();
+        fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let old = fs::read(&aside).unwrap();
+    let _ = fs::remove_file(data.join("key.old"));
+    put("esc.redb", &database);
+    put("key", &old);
+    put("key.next", &next);
+    with(directory.path(), &["--data", path], |send| {
+        assert_eq!(values(send, "acme/p/e"), json!({ "s": format!("{CANARY}-2") }));
+    });
+    assert_eq!(fs::read(data.join("key")).unwrap(), old);
+    assert_eq!(server(&["rekey", "--data", path]).0, Some(0));
+    assert_eq!(fs::read(data.join("key")).unwrap(), next, "the key that was made is used");
+    // After it, only the files are left: the next call does that, and so does the next server.
+    for again in [true, false] {
+        put("esc.redb", &rewritten);
+        put("key", &old);
+        put("key.next", &next);
+        if again {
+            let (code, out, error) = server(&["rekey", "--data", path]);
+            assert_eq!(code, Some(0), "{error}");
+            assert!(out.starts_with("0 definitions"), "{out}");
+        }
+        with(directory.path(), &["--data", path], whole);
+        assert_eq!(fs::read(data.join("key")).unwrap(), next);
+        assert_eq!(fs::read(data.join("key.old")).unwrap(), old);
+        assert!(!data.join("key.next").exists());
+    }
+}
+
+#[test]
+fn what_is_not_the_key_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, other) = (directory.path().join("data"), directory.path().join("other"));
+    let path = data.to_str().unwrap();
+    fill(directory.path(), path);
+    with(directory.path(), &["--data", other.to_str().unwrap()], |_| ());
+    let stranger = other.join("key");
+    let fresh = directory.path().join("fresh");
+    let flags = ["--key-file", stranger.to_str().unwrap(), "--new-key-file", fresh.to_str().unwrap()];
+    let (code, _, error) = server(&[&["rekey", "--data", path], flags.as_slice()].concat());
+    assert!(code == Some(78) && error.contains("sealed with another key"), "{error}");
+    with(directory.path(), &["--data", path], |send| {
+        for command in ["rekey", "compact"] {
+            let (code, _, error) = server(&[command, "--data", path]);
+            assert!(code == Some(78) && error.contains("esc.redb"), "{error}");
+        }
+        whole(send);
+    });
+    let nowhere = directory.path().join("nowhere");
+    for command in ["rekey", "compact"] {
+        let (code, _, error) = server(&[command, "--data", nowhere.to_str().unwrap()]);
+        assert!(code == Some(78) && error.contains("there is no such file"), "{error}");
+        assert!(!nowhere.exists());
+    }
+}
+
+#[test]
+fn compacting_makes_the_file_smaller_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let path = data.to_str().unwrap();
+    fill(directory.path(), path);
+    with(directory.path(), &["--data", path], |send| {
+        let body = format!("values: {{big: {}}}", "x".repeat(900_000));
+        send("POST", "/api/esc/environments/acme", r#"{"project":"p","name":"big"}"#);
+        for _ in 0..5 {
+            assert_eq!(send("PATCH", "/api/esc/environments/acme/p/big", &body).status, 200);
+        }
+    });
+    // What was rewritten leaves its room behind.
+    assert_eq!(server(&["rekey", "--data", path]).0, Some(0));
+    let size = || fs::metadata(data.join("esc.redb")).unwrap().len();
+    let before = size();
+    let (code, out, error) = server(&["compact", "--data", path]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(size() < before, "{before} -> {}", size());
+    assert_eq!(out, format!("{before} bytes before, {} bytes now\n", size()));
+    assert_eq!(mode(&data.join("esc.redb")), 0o600);
+    with(directory.path(), &["--data", path], whole);
+}

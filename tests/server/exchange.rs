@@ -323,7 +323,7 @@ fn an_exchange_opens_what_is_kept_and_changes_nothing() {
     let server = TestServer::start_with(&[], |config| {
         config.storage = Storage::Memory { import: None };
         config.organizations = vec!["acme".to_owned()];
-        config.issuer = Some(issuer);
+        config.issuers = vec![issuer];
     });
     let exchange = Exchange { server, signer };
     let send = |token: &str, method: &str, path: &str, body: &str| {

@@ -16,7 +16,7 @@ use std::{
 
 use esc_injector::{
     secret::Secret,
-    server::{Clock, Config, Server, Storage, identity::Issuer},
+    server::{Clock, Config, Right, Server, Storage, identity::Issuer},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -69,7 +69,7 @@ impl TestServer {
     pub(crate) fn start_with_issuer(files: Files<'_>, issuer: impl FnOnce(&Path) -> Issuer) -> Self {
         let directory = directory(files);
         let issuer = issuer(directory.path());
-        Self::run(directory, |config| config.issuer = Some(issuer))
+        Self::run(directory, |config| config.issuers = vec![issuer])
     }
 
     pub(crate) fn start_with(files: Files<'_>, change: impl FnOnce(&mut Config)) -> Self {
@@ -92,7 +92,8 @@ impl TestServer {
             storage: Storage::Files(directory.path().to_owned()),
             organizations: Vec::new(),
             tokens: vec![Secret::from(TOKEN)],
-            issuer: None,
+            users: Some(Right::Write),
+            issuers: Vec::new(),
             audit: None,
             test_providers: false,
             tls: None,

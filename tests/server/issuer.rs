@@ -75,12 +75,12 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 /// The configuration that trusts this signer; its key set lies in the directory.
 pub(crate) fn trusting(directory: &Path, subject: &str, signer: &Signer) -> Issuer {
     write_keys(directory, &[signer.jwk()]);
-    Issuer {
-        url: URL.to_owned(),
-        key_set: directory.join("jwks.json"),
-        subject: Pattern::new(subject),
-        audiences: vec!["https://esc.test".to_owned()],
-    }
+    Issuer::of_subjects(
+        URL.to_owned(),
+        directory.join("jwks.json"),
+        Pattern::new(subject),
+        vec!["https://esc.test".to_owned()],
+    )
 }
 
 pub(crate) fn write_keys(directory: &Path, keys: &[Value]) {

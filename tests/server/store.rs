@@ -398,6 +398,16 @@ fn definitions_that_are_not_kept_are_checked_and_opened() {
     let shown = post("check?showSecrets=true", &sealed).json();
     assert_eq!(shown["properties"]["s"]["value"], CANARY);
     assert_eq!(shown["exprs"]["n"]["range"]["environment"], "<yaml>");
+    assert_eq!(shown["exprs"]["s"]["builtin"]["name"], "fn::secret");
+    assert_eq!(shown["schema"]["properties"]["s"], json!({"type": "string"}));
+    let context = &shown["executionContext"]["properties"]["currentEnvironment"]["value"]["name"];
+    assert_eq!(context["value"], "<yaml>");
+    let over = post("check", "imports: [p/e]\nvalues: {s: plain, n: 2}").json();
+    let base = |name: &str| over["properties"][name]["trace"]["base"].clone();
+    assert_eq!((&base("n")["value"], &base("n")["trace"]["def"]["environment"]), (&json!(1), &json!("p/e")));
+    assert_eq!((&base("s")["value"], &base("s")["secret"]), (&json!("[secret]"), &json!(true)));
+    assert_eq!(over["exprs"]["n"]["base"]["literal"], 1);
+    assert!(!over.to_string().contains(CANARY), "{over}");
     let hidden = post("check?showSecrets=false", &sealed);
     assert_eq!(hidden.json()["properties"]["s"]["value"], "[secret]");
     assert!(!hidden.body.contains(CANARY));
@@ -405,6 +415,8 @@ fn definitions_that_are_not_kept_are_checked_and_opened() {
     let hidden = post("check", both);
     assert!(!hidden.body.contains(CANARY), "{}", hidden.body);
     assert_eq!(hidden.json()["properties"]["list"]["value"], "[secret]");
+    let missing = post("check", "imports: [p/none]\nvalues: {a: {b: 1}}").json();
+    assert_eq!(missing["properties"]["a"]["value"]["b"]["trace"].get("base"), None);
     let wrong = post("check", "values: {a: '${nope}'}");
     wrong.error(400);
     assert_eq!(wrong.json()["diagnostics"][0]["range"]["environment"], "<yaml>");
@@ -470,4 +482,40 @@ fn tells_who_imports_an_environment() {
     assert_eq!(get("/versions/2/referrers"), json!({"2": referrer("two")}));
     send(&server, "GET", "/api/esc/environments/acme/p/none/referrers", &Value::Null).error(404);
     send(&server, "POST", &format!("{E}/rotate"), &json!({"Paths": []})).error(403);
+}
+
+#[test]
+fn single_secrets_are_sealed_for_their_environment_and_opened_again() {
+    let server = server();
+    let post = |path: &str, body: &Value| send(&server, "POST", &format!("{E}{path}"), body);
+    let texts = json!([CANARY, "", "two\nlines ü", "v${x} $$"]);
+    let sealed = post("/encrypt-secrets", &json!({ "plaintexts": texts })).json()["ciphertexts"].clone();
+    assert!(!sealed.to_string().contains(CANARY));
+    let opened = post("/decrypt-secrets", &json!({ "ciphertexts": sealed }));
+    assert_eq!(opened.json(), json!({ "plaintexts": texts }));
+    // The definition takes them as they are.
+    update(
+        &server,
+        &format!("values: {{s: {{fn::secret: {{ciphertext: {}}}}}}}", sealed[0].as_str().unwrap()),
+    );
+    let read = server.read("acme/p/e", &server.open("acme/p/e")).json();
+    assert_eq!(read["properties"]["s"]["value"], CANARY);
+    let decrypted = send(&server, "GET", &format!("{E}/decrypt"), &Value::Null).body;
+    assert_eq!(decrypted, format!("values: {{s: {{fn::secret: \"{CANARY}\"}}}}"));
+    // They are nothing to another environment, nor is what was changed.
+    send(&server, "POST", "/api/esc/environments/acme", &json!({"project": "p", "name": "f"}));
+    let elsewhere = E.replace("/p/e", "/p/f");
+    let refused =
+        send(&server, "POST", &format!("{elsewhere}/decrypt-secrets"), &json!({ "ciphertexts": sealed }));
+    assert_eq!(
+        refused.error(400),
+        "ciphertexts[0]: invalid ciphertext: it does not belong to this environment"
+    );
+    for wrong in ["", "AAAA", "not base64"] {
+        let refused = post("/decrypt-secrets", &json!({ "ciphertexts": [sealed[0], wrong] })).error(400);
+        assert!(refused.starts_with("ciphertexts[1]: invalid ciphertext: "), "{refused}");
+    }
+    post("/encrypt-secrets", &json!({})).error(400);
+    post("/encrypt-secrets", &json!({ "plaintexts": [5] })).error(400);
+    post("/encrypt-secrets", &json!({ "plaintexts": ["x".repeat(1 << 20)] })).error(413);
 }

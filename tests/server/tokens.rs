@@ -187,6 +187,8 @@ fn a_token_may_do_what_its_holder_may_and_nothing_tells_what_there_is() {
         ("GET", "", "", [200, 200, 404, 200, 403]),
         ("POST", "/open", "", [200, 200, 404, 200, 403]),
         ("GET", "/decrypt", "", [200, 200, 404, 200, 403]),
+        ("POST", "/decrypt-secrets", r#"{"ciphertexts":[]}"#, [200, 200, 404, 200, 403]),
+        ("POST", "/encrypt-secrets", r#"{"plaintexts":[]}"#, [403, 200, 404, 200, 403]),
         ("PATCH", "", "values: {n: 1}", [403, 200, 404, 200, 403]),
         ("POST", "/tags", r#"{"name":"x","value":"1"}"#, [403, 200, 404, 409, 403]),
         ("PATCH", "/settings", r#"{"deletionProtected":false}"#, [403, 200, 404, 403, 403]),

@@ -20,6 +20,7 @@ pub(super) async fn serve(port: u16, metrics: Metrics, timing: Timing) {
                     tracing::warn!(
                         code = codes::METRICS_PORT.id(),
                         fix = codes::METRICS_PORT.entry().fix,
+                        more = codes::METRICS_PORT.command(),
                         "opening the metrics port {port}: {error}; trying again"
                     );
                 }

@@ -43,6 +43,7 @@ impl Sidecar<'_> {
             let wait_seconds = limited.as_secs();
             tracing::warn!(
                 code = codes::TOLD_TOO_OFTEN.id(),
+                more = codes::TOLD_TOO_OFTEN.command(),
                 wait_seconds,
                 "the application is told of the change later"
             );
@@ -79,7 +80,8 @@ impl Sidecar<'_> {
                 self.state.told(Moment::now());
             }
             Err(failure) => {
-                tracing::warn!(code = failure.code.id(), fix = failure.code.entry().fix, "{failure}");
+                let code = failure.code;
+                tracing::warn!(code = code.id(), fix = failure.fix(), more = code.command(), "{failure}");
                 self.metrics.told(Telling::Failed);
                 // It still has to learn of it.
                 self.state.due = Some(Moment::now() + self.interval().max(self.limit().pause));
@@ -99,7 +101,12 @@ impl Sidecar<'_> {
                 Some(Restart { exit_code })
             }
             Err(error) => {
-                tracing::warn!(code = error.code.id(), "{error}; the pod's containers are not restarted");
+                let code = error.code;
+                tracing::warn!(
+                    code = code.id(),
+                    more = code.command(),
+                    "{error}; the pod's containers are not restarted"
+                );
                 self.metrics.told(Telling::Failed);
                 self.state.changed(now);
                 self.state.due = Some(now + self.interval().max(self.limit().pause));

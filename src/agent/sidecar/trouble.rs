@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::{deliver::Undeliverable, failure::Failure, fetch::FetchError, metrics::Outcome};
 use crate::{
     codes::{Code, refresh as codes},
-    esc::path::NotFound,
+    esc::lookup::NotFound,
 };
 
 /// Why a refresh failed.

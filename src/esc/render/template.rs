@@ -21,7 +21,8 @@ use zeroize::Zeroizing;
 use super::json;
 use crate::{
     esc::{
-        path::{NotFound, below_index, below_key, not_found},
+        lookup::{NotFound, not_found},
+        path::{below_index, below_key},
         value::{Kind, Value},
     },
     secret::Secret,

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{Documents, open_with, summaries, values};
-use crate::lang::{MAX_DOCUMENT, evaluate};
+use super::{Documents, evaluate, open_with, summaries, values};
+use crate::lang::MAX_DOCUMENT;
 
 #[test]
 fn expansion_bombs_are_refused() {

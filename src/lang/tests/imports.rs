@@ -1,6 +1,6 @@
 //! Imports and merging.
 
-use super::{open_with, plain, summaries};
+use super::{evaluate, open_with, plain, summaries};
 
 #[test]
 fn merges_imports() {
@@ -142,7 +142,7 @@ fn without_a_name_the_first_named_environment_is_the_root() {
         ("p/low", "values: {root: '${context.rootEnvironment.name}'}"),
     ]);
     let anonymous = "imports: [p/mid]\nvalues: {low: '${environments.p.low.root}', here: '${context.rootEnvironment.name}'}";
-    let outcome = crate::lang::evaluate(crate::lang::ANONYMOUS, anonymous, &documents);
+    let outcome = evaluate(crate::lang::ANONYMOUS, anonymous, &documents);
     assert_eq!(plain(&outcome), r#"{"here":"\u003cyaml\u003e","low":"p/mid","me":"p/mid","root":"p/mid"}"#);
 }
 
@@ -161,7 +161,7 @@ fn an_environment_is_loaded_once_however_often_it_is_named() {
     }
     let loader = Counting(std::cell::Cell::new(0));
     let root = "imports: [p/mid, p/low, p/mid]\nvalues: {b: '${environments.p.low.a}', c: '${environments.p.mid.a}', d: '${environments.p.x.a}', e: '${environments.p.x.a}'}";
-    let outcome = crate::lang::evaluate("p/root", root, &loader);
+    let outcome = evaluate("p/root", root, &loader);
     assert_eq!(summaries(&outcome), ["none"]);
     assert_eq!(loader.0.get(), 3);
 }

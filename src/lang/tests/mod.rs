@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Evaluation, Load, LoadError, Mode, Options, Outcome, Progress, Secrets, evaluate,
+    Evaluation, Load, LoadError, Mode, Options, Outcome, Progress, Secrets,
     schema::Schema,
     seam::{Answer, Call, Catalogue, NoProviders, Operation, ProviderSchema, RotatorSchema},
     value::Value,
@@ -18,6 +18,7 @@ mod bounds;
 mod checks;
 mod documents;
 mod imports;
+mod outline;
 mod positions;
 mod properties;
 mod providers;
@@ -125,6 +126,15 @@ fn documents(imports: &[(&'static str, &str)]) -> Documents {
     Documents(imports.iter().map(|(name, text)| (*name, (*text).to_owned())).collect())
 }
 
+/// Opens a stored definition that may call no provider.
+fn evaluate(name: &str, text: &str, loader: &dyn Load) -> Outcome {
+    let mut evaluation = Evaluation::new(name, Secret::from(text), Options::default());
+    match evaluation.run(loader, &NoProviders) {
+        Progress::Done(outcome) => outcome,
+        Progress::Waiting(calls) => panic!("{calls:?}"),
+    }
+}
+
 /// Evaluates with providers.
 fn run(imports: &[(&'static str, &str)], root: &str, options: Options) -> Outcome {
     run_with(&Providers::default(), imports, root, options).0
@@ -189,7 +199,7 @@ fn values(fragment: &str) -> Outcome {
 }
 
 #[test]
-fn opens_without_providers_by_one_call() {
+fn opens_without_providers_in_one_go() {
     let outcome = evaluate("p/root", "values: {a: 1}", &documents(&[]));
     assert_eq!(plain(&outcome), r#"{"a":1}"#);
     let outcome = evaluate("p/root", "values: {a: {fn::open::aws-login: {}}}", &documents(&[]));

@@ -17,11 +17,16 @@ use crate::{
 };
 
 mod catalogue;
+mod password;
 mod test;
 
 /// Longest time for one call. A request as a whole may take 30 seconds, and a login is often followed by one more
 /// call that needs it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// Longest time for a rotation. Whoever gives up loses what was rotated, so it is as long as a request may take, all
+/// but what saving needs.
+const ROTATION_TIMEOUT: Duration = Duration::from_secs(22);
 
 /// Calls that one open has under way at once. Vaults limit the rate of a client long before this.
 const MAX_CONCURRENT_CALLS: usize = 16;
@@ -113,7 +118,7 @@ impl Registry {
     pub(super) fn new(test: bool) -> Self {
         let mut registry = Self {
             providers: BTreeMap::new(),
-            rotators: BTreeMap::new(),
+            rotators: BTreeMap::from([("password", Arc::new(password::Password) as Arc<dyn Rotator>)]),
             test_cipher: false,
             call_timeout: CALL_TIMEOUT,
         };
@@ -171,7 +176,10 @@ impl Registry {
             let (registry, room) = (Arc::clone(self), Arc::clone(&room));
             pending.spawn(async move {
                 let _room = room.acquire_owned().await;
-                let limit = registry.call_timeout;
+                let limit = match call.operation {
+                    Operation::Rotate(_) => registry.call_timeout.max(ROTATION_TIMEOUT),
+                    Operation::Open | Operation::OpenState(_) => registry.call_timeout,
+                };
                 let opened = timeout(limit, registry.perform(&call))
                     .await
                     .unwrap_or_else(|_| Err(ProviderError::TimedOut { name: call.name.to_string(), limit }));

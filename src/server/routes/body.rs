@@ -33,7 +33,16 @@ pub(super) async fn definition(request: Request) -> Result<Secret, ApiError> {
 
 /// JSON of a known shape. No body is an empty object.
 pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
-    let body = read(request, MAX_BODY).await?;
+    json_within(request, MAX_BODY).await
+}
+
+/// The same, as large as definitions may be.
+pub(super) async fn large_json<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    json_within(request, MAX_DEFINITION).await
+}
+
+async fn json_within<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, ApiError> {
+    let body = read(request, limit).await?;
     let body = if body.expose().trim_ascii().is_empty() { b"{}" } else { body.expose() };
     // The reason could quote the body.
     serde_json::from_slice(body)

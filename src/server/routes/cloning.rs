@@ -50,7 +50,7 @@ pub(super) async fn clone(
     request: Request,
 ) -> Result<Response, ApiError> {
     // A copy's owner sees its values.
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     if !app.policy.may_create(&entered.principal) {
         return Err(ApiError::new(StatusCode::FORBIDDEN, "the access token may not create environments"));
     }
@@ -126,6 +126,7 @@ fn copy(
     }
     let latest = revisions.last().map_or(1, |(revision, _)| revision.number);
     let mut environment = Environment::new(id, latest, owner, now);
+    app.policy.welcome(principal, &mut environment.grants);
     if clone.preserve_environment_tags {
         environment.tags.clone_from(&newest.environment.tags);
     }

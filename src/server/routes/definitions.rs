@@ -47,7 +47,7 @@ pub(super) async fn get_version(
 }
 
 async fn sealed(app: Arc<App>, entered: Entered, version: Version) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     app.evaluating(move |app| {
         let definition = app.store.definition(&entered.environment, &version)?;
         entered.noted.revision(definition.revision.number);
@@ -77,7 +77,7 @@ pub(super) async fn decrypt_version(
 }
 
 async fn in_the_clear(app: Arc<App>, entered: Entered, version: Version) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     app.evaluating(move |app| {
         let definition = app.store.definition(&entered.environment, &version)?;
         entered.noted.revision(definition.revision.number);
@@ -129,7 +129,7 @@ pub(super) async fn update(
     entered: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let expected = expected(request.headers());
     let text = body::definition(request).await?;
     let Entered { principal, environment: name, noted } = entered;

@@ -89,7 +89,7 @@ fn listed(
             from = Some(last.clone());
             for (name, environment) in page {
                 // What somebody may not see is not there.
-                if !app.policy.allows(principal, &name, Right::Read) {
+                if !app.policy.allows(principal, &name, &environment.grants, Right::Read) {
                     continue;
                 }
                 if found.len() == PAGE {
@@ -160,7 +160,8 @@ pub(super) async fn create(
     app.blocking(move |app| {
         let (id, owner, now) = (new_id()?, principal.author(), app.now());
         let revision = Revision { number: 1, created: now, creator: owner.clone(), retracted: None };
-        let environment = Environment::new(id, 1, owner, now);
+        let mut environment = Environment::new(id, 1, owner, now);
+        app.policy.welcome(&principal, &mut environment.grants);
         app.store.create(New { name, environment, revisions: vec![(revision, Secret::from(""))] })?;
         answer(&json!({}))
     })
@@ -182,7 +183,7 @@ pub(super) fn new_name(organization: &str, project: &str, name: &str) -> Result<
 
 /// `DELETE …/{environment}`.
 pub(super) async fn delete(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Admin)?;
+    entered.require(&app, Right::Admin).await?;
     app.blocking(move |app| {
         app.store.delete(&entered.environment, app.now())?;
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -201,7 +202,9 @@ pub(super) async fn deleted(
             .store
             .deleted(&organization)?
             .iter()
-            .filter(|(name, _)| app.policy.allows(&principal, name, Right::Admin))
+            .filter(|(name, environment)| {
+                app.policy.allows(&principal, name, &environment.grants, Right::Admin)
+            })
             .map(|(name, environment)| summary(name, environment))
             .collect();
         answer(&json!({ "environments": environments, "nextToken": "" }))
@@ -225,8 +228,11 @@ pub(super) async fn restore(
     let environment = new_name(&organization, project.as_deref().unwrap_or(DEFAULT_PROJECT), &name)?;
     noted.environment(&environment);
     let entered = Entered { principal, environment, noted };
-    entered.require(&app, Right::Admin)?;
     app.blocking(move |app| {
+        let deleted = app.store.deleted(&organization)?;
+        let newest = deleted.iter().find(|(name, _)| *name == entered.environment);
+        let grants = newest.map(|(_, environment)| &environment.grants);
+        entered.judge(app.policy.most(&entered.principal, &entered.environment, grants), Right::Admin)?;
         app.store.restore(&entered.environment)?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
@@ -235,7 +241,7 @@ pub(super) async fn restore(
 
 /// `GET …/settings`.
 pub(super) async fn settings(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     app.blocking(move |app| {
         let environment = app.store.environment(&entered.environment)?;
         answer(&json!({ "deletionProtected": environment.protected }))
@@ -255,7 +261,7 @@ pub(super) async fn change_settings(
     entered: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Admin)?;
+    entered.require(&app, Right::Admin).await?;
     let Settings { deletion_protected } = body::json(request).await?;
     app.blocking(move |app| {
         let environment = app.store.modify(&entered.environment, &mut |environment| {
@@ -269,7 +275,7 @@ pub(super) async fn change_settings(
 
 /// `GET …/metadata`.
 pub(super) async fn metadata(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     app.blocking(move |app| {
         let environment = app.store.environment(&entered.environment)?;
         answer(&json!({
@@ -280,10 +286,4 @@ pub(super) async fn metadata(State(app): AppState, entered: Entered) -> Result<R
         }))
     })
     .await
-}
-
-/// `POST …/rotate`: there is nothing that could be rotated, and the client is told so.
-pub(super) async fn rotate(State(app): AppState, entered: Entered) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
-    Err(ApiError::new(StatusCode::FORBIDDEN, "this server does not rotate secrets"))
 }

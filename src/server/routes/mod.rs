@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams, State},
     middleware,
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{delete, get, patch, post},
 };
 use http::{StatusCode, header, request::Parts};
 use serde::Serialize;
@@ -29,10 +29,13 @@ mod cloning;
 mod definitions;
 mod environments;
 mod form;
+pub(super) mod grants;
 mod observe;
 mod opening;
 mod referrers;
 mod revisions;
+mod rotation;
+mod secrets;
 mod tags;
 mod token;
 mod tokens;
@@ -62,6 +65,11 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/esc/environments", get(environments::list_all))
         .route("/api/esc-injector/tokens", get(tokens::list).post(tokens::create))
         .route("/api/esc-injector/tokens/{id}", delete(tokens::revoke))
+        .route(
+            "/api/esc-injector/grants/{organization}/{project}/{environment}",
+            get(grants::list).put(grants::change),
+        )
+        .route("/api/orgs/{organization}/teams/{team}", patch(grants::change_team))
         .merge(of_organizations())
         .merge(of_environments())
         .merge(of_revisions())
@@ -94,12 +102,14 @@ fn of_environments() -> Router<Arc<App>> {
     Router::new()
         .route(ENVIRONMENT, get(definitions::get).patch(definitions::update).delete(environments::delete))
         .route(&path("/decrypt"), get(definitions::decrypt))
+        .route(&path("/encrypt-secrets"), post(secrets::encrypt))
+        .route(&path("/decrypt-secrets"), post(secrets::decrypt))
         .route(&path("/check"), post(opening::check))
         .route(&path("/clone"), post(cloning::clone))
         .route(&path("/settings"), get(environments::settings).patch(environments::change_settings))
         .route(&path("/metadata"), get(environments::metadata))
         .route(&path("/referrers"), get(referrers::list))
-        .route(&path("/rotate"), post(environments::rotate))
+        .route(&path("/rotate"), post(rotation::rotate))
         .route(&path("/tags"), get(tags::list).post(tags::create))
         .route(&path("/tags/{tag}"), get(tags::get).patch(tags::change).delete(tags::delete))
         .route(&path("/open"), post(opening::open))
@@ -207,8 +217,18 @@ struct Entered {
 
 impl Entered {
     /// Refuses who may not do this. Without any right, the environment is not there at all.
-    fn require(&self, app: &App, right: Right) -> Result<(), ApiError> {
-        match app.policy.most(&self.principal, &self.environment) {
+    async fn require(&self, app: &Arc<App>, right: Right) -> Result<(), ApiError> {
+        if app.policy.asks_for_grants(&self.principal) {
+            let (principal, name) = (self.principal.clone(), self.environment.clone());
+            let most = app.blocking(move |app| Ok(app.most(&principal, &name)?)).await?;
+            self.judge(most, right)
+        } else {
+            self.judge(app.policy.most(&self.principal, &self.environment, None), right)
+        }
+    }
+
+    fn judge(&self, most: Option<Right>, right: Right) -> Result<(), ApiError> {
+        match most {
             Some(most) if right <= most => Ok(()),
             Some(_) => {
                 let message = format!("the access token may not do this with `{}`", self.environment);

@@ -39,6 +39,7 @@ struct Notes {
     organization: OnceLock<String>,
     environment: OnceLock<EnvironmentName>,
     revision: OnceLock<u64>,
+    detail: OnceLock<String>,
 }
 
 impl Noted {
@@ -57,6 +58,11 @@ impl Noted {
 
     pub(super) fn environment(&self, name: &EnvironmentName) {
         let _ = self.0.environment.set(name.clone());
+    }
+
+    /// What exactly was to be done, where action and target leave it open. Never a value.
+    pub(super) fn detail(&self, text: String) {
+        let _ = self.0.detail.set(text);
     }
 
     /// The revision that is read, or was made.
@@ -125,6 +131,7 @@ async fn record(
             (None, organization) => organization.cloned(),
         },
         revision: notes.revision.get().copied(),
+        detail: notes.detail.get().cloned(),
         status,
         outcome: audit::Outcome::of(status),
         from: peer.map(|Peer(address)| address.ip().to_string()),
@@ -146,7 +153,9 @@ async fn record(
 fn limit(method: &Method, route: Option<&str>) -> usize {
     let takes_definition = match route {
         Some(ENVIRONMENT) => method == Method::PATCH,
-        Some(route) => route.ends_with("/yaml/open") || route.ends_with("/yaml/check"),
+        Some(route) => ["/yaml/open", "/yaml/check", "/encrypt-secrets", "/decrypt-secrets"]
+            .iter()
+            .any(|end| route.ends_with(end)),
         None => false,
     };
     if takes_definition { MAX_DEFINITION } else { MAX_BODY }

@@ -7,19 +7,18 @@ use axum::{
     response::Response,
 };
 use http::StatusCode;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::{
     super::{
         App,
         error::ApiError,
         evaluation::Question,
-        exprs,
         names::{EnvironmentName, Version},
         policy::Right,
         sessions::Subject,
         store::Definition,
-        wire::{DiagnosticWire, EnvironmentWire, PropertiesWire, ValueWire},
+        wire::{CheckWire, DiagnosticWire, EnvironmentWire, ValueWire},
     },
     AppState, Entered, Member, answer, answer_with, body, param, parameter, version,
 };
@@ -67,7 +66,7 @@ async fn open_at(
     version: Version,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, noted } = entered;
     let lifetime = lifetime(query.as_deref())?;
     let definition = definition(&app, &environment, version).await?;
@@ -134,9 +133,9 @@ pub(super) async fn check_anonymous(
     let show = shows_secrets(query.as_deref());
     let text = body::definition(request).await?;
     let mode = Mode::Check { show_secrets: show };
-    let question = Question::anonymous(&principal, &organization, text.clone(), mode);
+    let question = Question::anonymous(&principal, &organization, text, mode).with_outline();
     let (outcome, _) = app.evaluate(question).await?;
-    app.evaluating(move |_| checked(&outcome, ANONYMOUS, text.expose_str().unwrap_or_default(), show)).await
+    app.evaluating(move |_| checked(&outcome, ANONYMOUS, show)).await
 }
 
 /// `POST …/check`.
@@ -165,36 +164,23 @@ async fn check_at(
     version: Version,
     show: bool,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, noted } = entered;
     let definition = definition(&app, &environment, version).await?;
     noted.revision(definition.revision.number);
     let mode = Mode::Check { show_secrets: show };
-    let question = Question::stored(&principal, &environment, &definition, mode);
+    let question = Question::stored(&principal, &environment, &definition, mode).with_outline();
     let (outcome, _) = app.evaluate(question).await?;
-    app.evaluating(move |_| {
-        let text = definition.text.expose_str().unwrap_or_default();
-        checked(&outcome, &environment.local(), text, show)
-    })
-    .await
+    app.evaluating(move |_| checked(&outcome, &environment.local(), show)).await
 }
 
 /// What is wrong stands in the answer beside what is known; clients want both.
-fn checked(outcome: &Outcome, label: &str, text: &str, show: bool) -> Result<Response, ApiError> {
-    let properties = PropertiesWire { value: &outcome.value, redact: !show };
-    let mut body = json!({ "properties": properties, "exprs": exprs::outline(label, text) });
-    let diagnostics: Vec<_> = outcome.diagnostics.iter().map(DiagnosticWire).collect();
+fn checked(outcome: &Outcome, label: &str, show_secrets: bool) -> Result<Response, ApiError> {
+    let message = format!("environment `{label}` has errors");
     let failed = outcome.has_errors();
-    if let Json::Object(body) = &mut body {
-        if failed {
-            body.insert("code".to_owned(), json!(StatusCode::BAD_REQUEST.as_u16()));
-            body.insert("message".to_owned(), json!(format!("environment `{label}` has errors")));
-        }
-        if !diagnostics.is_empty() {
-            body.insert("diagnostics".to_owned(), json!(diagnostics));
-        }
-    }
-    answer_with(if failed { StatusCode::BAD_REQUEST } else { StatusCode::OK }, &body)
+    let status = if failed { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let failure = failed.then_some((status.as_u16(), message.as_str()));
+    answer_with(status, &CheckWire { outcome, show_secrets, failure })
 }
 
 /// `GET …/open/{session}`, the whole environment or one `property` of it.
@@ -204,7 +190,7 @@ pub(super) async fn read(
     params: RawPathParams,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Entered { principal, environment, .. } = entered;
     let value = app.sessions.read(
         param(&params, "session"),

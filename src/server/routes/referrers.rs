@@ -31,7 +31,7 @@ pub(super) async fn list(
     entered: Entered,
     params: RawPathParams,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     let only = match param(&params, "version") {
         "" => None,
         _ => Some(version(&params)?.to_string()),
@@ -57,8 +57,8 @@ fn referrers(
         let page = app.store.list(target.organization(), Page { after: after.as_ref(), count: LIST })?;
         let Some((last, _)) = page.last() else { return Ok(found) };
         after = Some(last.clone());
-        for (name, _) in page {
-            if !app.policy.allows(principal, &name, Right::Read) {
+        for (name, environment) in page {
+            if !app.policy.allows(principal, &name, &environment.grants, Right::Read) {
                 continue;
             }
             let definition = match app.store.definition(&name, &Version::Latest) {

@@ -26,7 +26,7 @@ pub(super) async fn list(
     entered: Entered,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     // 0 stands for none, as clients send it.
     let before = match parameter(query.as_deref(), "before") {
         None => None,
@@ -79,7 +79,7 @@ pub(super) async fn retract(
     params: RawPathParams,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let number = param(&params, "version")
         .parse::<u64>()
         .map_err(|_| ApiError::bad_request("only a revision can be retracted, by its number"))?;
@@ -111,7 +111,7 @@ pub(super) async fn tags(
     params: RawPathParams,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     let after = parameter(query.as_deref(), "after");
     let count = count(query.as_deref())?;
     let only = match param(&params, "version") {
@@ -143,7 +143,7 @@ pub(super) async fn get_tag(
     entered: Entered,
     params: RawPathParams,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     let name = param(&params, "tag").to_owned();
     app.blocking(move |app| {
         let environment = app.store.environment(&entered.environment)?;
@@ -169,7 +169,7 @@ pub(super) async fn create_tag(
     entered: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let NewTag { name, revision } = body::json(request).await?;
     app.blocking(move |app| {
         let (by, now) = (entered.principal.author(), app.now());
@@ -193,7 +193,7 @@ pub(super) async fn move_tag(
     params: RawPathParams,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
     let MovedTag { revision } = body::json(request).await?;
     app.blocking(move |app| {
@@ -213,7 +213,7 @@ pub(super) async fn delete_tag(
     entered: Entered,
     params: RawPathParams,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
     app.blocking(move |app| {
         app.store.modify(&entered.environment, &mut |environment| environment.remove_revision_tag(&name))?;

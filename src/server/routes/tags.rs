@@ -41,7 +41,7 @@ pub(super) async fn list(
     entered: Entered,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     let after = parameter(query.as_deref(), "after");
     let count = count(query.as_deref())?;
     app.blocking(move |app| {
@@ -65,7 +65,7 @@ pub(super) async fn get(
     entered: Entered,
     params: RawPathParams,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Read)?;
+    entered.require(&app, Right::Read).await?;
     let name = param(&params, "tag").to_owned();
     app.blocking(move |app| match app.store.environment(&entered.environment)?.tags.get(&name) {
         Some(tag) => answer(&described(&name, tag)),
@@ -87,7 +87,7 @@ pub(super) async fn create(
     entered: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let NewTag { name, value } = body::json(request).await?;
     app.blocking(move |app| {
         let (by, now) = (entered.principal.author(), app.now());
@@ -122,7 +122,7 @@ pub(super) async fn change(
     params: RawPathParams,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
     let Changed { current_tag, new_tag } = body::json(request).await?;
     app.blocking(move |app| {
@@ -154,7 +154,7 @@ pub(super) async fn delete(
     entered: Entered,
     params: RawPathParams,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
     app.blocking(move |app| {
         app.store.modify(&entered.environment, &mut |environment| environment.remove_tag(&name))?;
@@ -176,7 +176,9 @@ pub(super) async fn of_organization(
             let page = app.store.list(&organization, Page { after: after.as_ref(), count: LIST })?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
-            let visible = page.iter().filter(|(name, _)| app.policy.allows(&principal, name, Right::Read));
+            let visible = page.iter().filter(|(name, environment)| {
+                app.policy.allows(&principal, name, &environment.grants, Right::Read)
+            });
             for (name, tag) in visible.flat_map(|(_, environment)| &environment.tags) {
                 all.entry(name.clone()).or_default().insert(tag.value.clone());
             }

@@ -14,7 +14,7 @@ use super::{
     super::{
         access::Principal,
         error::{ApiError, json_response},
-        identity::organization_of,
+        identity::{Asked, Identity, organization_of},
         policy::Policy,
         store::StoreError,
     },
@@ -51,12 +51,13 @@ pub(super) async fn exchange(
     Extension(noted): Extension<Noted>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Some(issuer) = app.issuer.clone() else {
-        return Err(ApiError::bad_request("this server exchanges no tokens: it has no `--oidc-issuer`"));
-    };
+    if app.issuers.is_empty() {
+        let message = "this server exchanges no tokens: it has no `--issuers` and no `--oidc-issuer`";
+        return Err(ApiError::bad_request(message));
+    }
     let Exchange { organization, token_type, admin, subject_token, lifetime } =
         Exchange::read(request).await?;
-    if admin && app.policy == Policy::Database {
+    if admin && app.policy != Policy::Files {
         let message = "this server gives no tokens with the scope `admin` in an exchange: make one with \
                        `esc-injector server token create --admin`";
         return Err(ApiError::new(StatusCode::FORBIDDEN, message));
@@ -65,18 +66,16 @@ pub(super) async fn exchange(
         noted.organization(&organization);
     }
     let (name, now) = (organization.clone(), app.clock.now());
-    let subject = app
-        .blocking(move |app| {
-            let subject = issuer.verify(&name, &subject_token, now)?;
-            if app.store.has_organization(&name)? {
-                Ok(subject)
-            } else {
-                Err(StoreError::NoOrganization(name).into())
-            }
-        })
-        .await?;
-    let right = Policy::exchanged(&token_type);
-    let principal = Principal::Workload { organization, subject, token_type: token_type.clone(), right };
+    let asked = Asked { organization: &organization, token_type: &token_type, token: &subject_token };
+    let Identity { subject, named, max_expiration } = app.issuers.verify(asked, now).await?;
+    let lifetime = max_expiration.map_or(lifetime, |most| lifetime.min(most));
+    app.blocking(move |app| {
+        if app.store.has_organization(&name)? { Ok(()) } else { Err(StoreError::NoOrganization(name).into()) }
+    })
+    .await?;
+    let (right, ceiling) = Policy::exchanged(&token_type, named);
+    let principal =
+        Principal::Workload { organization, subject, token_type: token_type.clone(), right, ceiling };
     noted.principal(&principal, None);
     let token = app.tokens.issue(principal, lifetime, now)?;
     let body = json!({

@@ -3,20 +3,23 @@
 //! Every call is one transaction. A change is on the disk, synced, before it is acknowledged; a crash leaves the
 //! state before or after it. Readers see one moment and wait for nobody.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use redb::{
-    Builder, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    WriteTransaction, backends::InMemoryBackend,
+    Builder, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction,
+    backends::InMemoryBackend,
 };
-use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     super::{
         names::{EnvironmentName, Version},
         tokens::Token,
     },
-    Author, Definition, Environment, New, Page, Retraction, Revision, Rule, Store, StoreError,
+    Author, Definition, Environment, EnvironmentId, New, Page, Retraction, Revision, Rule, Store, StoreError,
+    tables::{
+        DEFINITIONS, DELETED, ENVIRONMENTS, META, ORGANIZATIONS, REVISIONS, TOKENS, append, decode, encode,
+        failed, find, insert, revision, split,
+    },
 };
 use crate::secret::Secret;
 
@@ -29,44 +32,9 @@ const MAX_TOKENS: u64 = 100_000;
 /// What the tables mean. Raised when that changes.
 const FORMAT: u64 = 1;
 
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const ORGANIZATIONS: TableDefinition<'_, &str, ()> = TableDefinition::new("organizations");
-/// By full name. No name holds a slash, so those of an organization lie side by side.
-const ENVIRONMENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("environments");
-/// By full name and the environment's id: a name may be used and deleted again and again.
-const DELETED: TableDefinition<'_, (&str, u128), &[u8]> = TableDefinition::new("deleted");
-const REVISIONS: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("revisions");
-const TOKENS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tokens");
-const DEFINITIONS: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("definitions");
-
 /// A database of environments.
 #[derive(Debug)]
 pub(in crate::server) struct Database(redb::Database);
-
-fn failed(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Database(Arc::new(error.into()))
-}
-
-fn encode(record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(record).map_err(|_| StoreError::Corrupt("a record can't be written"))
-}
-
-fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, StoreError> {
-    // The reason could quote the record.
-    serde_json::from_slice(record).map_err(|_| StoreError::Corrupt("a record can't be read"))
-}
-
-fn split(key: &str) -> Result<EnvironmentName, StoreError> {
-    let mut parts = key.splitn(3, '/');
-    parts
-        .next()
-        .zip(parts.next())
-        .zip(parts.next())
-        .and_then(|((organization, project), environment)| {
-            EnvironmentName::new(organization, project, environment)
-        })
-        .ok_or(StoreError::Corrupt("a name can't be read"))
-}
 
 impl Database {
     /// Opens a file, or makes it. Nobody else may have it open.
@@ -137,6 +105,37 @@ impl Database {
         Ok(first.is_none())
     }
 
+    /// Gives the room of what is no longer there back to the file system, as far as that is possible.
+    pub(in crate::server) fn compact(&mut self) -> Result<(), StoreError> {
+        // Each round moves what it can; the last one finds nothing to move.
+        while self.0.compact().map_err(failed)? {}
+        Ok(())
+    }
+
+    /// Rewrites every definition, those of deleted environments included, and what is kept under a name: all at
+    /// once or nothing. Gives how many definitions there are.
+    pub(in crate::server) fn rewrite(
+        &self,
+        (name, value): (&str, &[u8]),
+        rewrite: &mut dyn FnMut(EnvironmentId, Secret) -> Result<Secret, StoreError>,
+    ) -> Result<usize, StoreError> {
+        self.write(|tables| {
+            let mut definitions = tables.open_table(DEFINITIONS).map_err(failed)?;
+            let keys = definitions.iter().map_err(failed)?;
+            let keys: Vec<_> =
+                keys.map(|entry| Ok(entry.map_err(failed)?.0.value())).collect::<Result<_, StoreError>>()?;
+            for key in &keys {
+                let text =
+                    definitions.get(*key).map_err(failed)?.map(|text| Secret::new(text.value().to_vec()));
+                let text = text.ok_or(StoreError::Corrupt("a definition is missing"))?;
+                let text = rewrite(EnvironmentId(key.0), text)?;
+                definitions.insert(*key, text.expose()).map_err(failed)?;
+            }
+            tables.open_table(META).map_err(failed)?.insert(name, value).map_err(failed)?;
+            Ok(keys.len())
+        })
+    }
+
     /// Adds several environments, all or none.
     pub(in crate::server) fn create_all(&self, all: &[New]) -> Result<(), StoreError> {
         self.write(|tables| all.iter().try_for_each(|new| insert(tables, new)))
@@ -184,58 +183,6 @@ impl Database {
             Ok(result)
         })
     }
-}
-
-fn find(
-    environments: &impl ReadableTable<&'static str, &'static [u8]>,
-    name: &EnvironmentName,
-) -> Result<Environment, StoreError> {
-    match environments.get(name.to_string().as_str()).map_err(failed)? {
-        Some(record) => decode(record.value()),
-        None => Err(StoreError::NoEnvironment(name.clone())),
-    }
-}
-
-fn revision(
-    revisions: &impl ReadableTable<(u128, u64), &'static [u8]>,
-    environment: &Environment,
-    number: u64,
-) -> Result<Revision, StoreError> {
-    match revisions.get((environment.id.0, number)).map_err(failed)? {
-        Some(record) => decode(record.value()),
-        None => Err(StoreError::Corrupt("a revision is missing")),
-    }
-}
-
-fn insert(tables: &WriteTransaction, new: &New) -> Result<(), StoreError> {
-    let organization = new.name.organization();
-    if tables.open_table(ORGANIZATIONS).map_err(failed)?.get(organization).map_err(failed)?.is_none() {
-        return Err(StoreError::NoOrganization(organization.to_owned()));
-    }
-    let key = new.name.to_string();
-    let mut environments = tables.open_table(ENVIRONMENTS).map_err(failed)?;
-    if environments.get(key.as_str()).map_err(failed)?.is_some() {
-        return Err(StoreError::Exists(new.name.clone()));
-    }
-    environments.insert(key.as_str(), encode(&new.environment)?.as_slice()).map_err(failed)?;
-    for (revision, text) in &new.revisions {
-        append(tables, &new.environment, revision, text)?;
-    }
-    Ok(())
-}
-
-fn append(
-    tables: &WriteTransaction,
-    environment: &Environment,
-    revision: &Revision,
-    text: &Secret,
-) -> Result<(), StoreError> {
-    let key = (environment.id.0, revision.number);
-    let mut revisions = tables.open_table(REVISIONS).map_err(failed)?;
-    revisions.insert(key, encode(revision)?.as_slice()).map_err(failed)?;
-    let mut definitions = tables.open_table(DEFINITIONS).map_err(failed)?;
-    definitions.insert(key, text.expose()).map_err(failed)?;
-    Ok(())
 }
 
 impl Store for Database {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::names::Version;
+use super::{super::names::Version, Grants};
 
 /// Tags of one kind that an environment may have. They are kept together, and read with every open.
 const MAX_TAGS: usize = 256;
@@ -69,6 +69,9 @@ pub(in crate::server) struct Environment {
     pub(in crate::server) tags: BTreeMap<String, Tag>,
     #[serde(default)]
     pub(in crate::server) revision_tags: BTreeMap<String, RevisionTag>,
+    /// What teams and users were given of it.
+    #[serde(default)]
+    pub(in crate::server) grants: Grants,
 }
 
 /// A name with a value, for people and their tools.
@@ -125,6 +128,10 @@ pub(in crate::server) enum Rule {
     TooManyTags,
     #[error("the {0} is longer than {MAX_TEXT} bytes")]
     TooLong(&'static str),
+    #[error("`{0}` has no right that could be taken away")]
+    NoGrant(String),
+    #[error("as many teams or users as can have rights have some")]
+    TooManyGrants,
     #[error("there is no revision {0}")]
     NoRevision(u64),
     #[error("revision {0} is retracted")]
@@ -151,6 +158,7 @@ impl Environment {
             deleted: None,
             tags: BTreeMap::new(),
             revision_tags: BTreeMap::new(),
+            grants: Grants::default(),
         }
     }
 

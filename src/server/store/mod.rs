@@ -14,10 +14,14 @@ use crate::secret::Secret;
 mod database;
 pub(super) mod environment;
 mod files;
+mod grants;
+mod tables;
 
 pub(super) use database::Database;
 pub(super) use environment::{Author, Environment, EnvironmentId, Rule};
 pub(super) use files::Files;
+pub use grants::Grantee;
+pub(super) use grants::Grants;
 
 /// A definition with everything that is known of it.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use crate::support::{
     apps::{STAY, deployment, is_ready, spec},
     audit,
     cluster::cluster,
-    eventually,
+    etcd, eventually,
     installation::shared,
     planted::{self, sha256},
     release::{Helm, NAME},
@@ -103,6 +103,10 @@ fn two_annotations_bring_files_and_variables_that_are_nowhere_else() {
     for (place, text) in &places {
         assert!(!text.is_empty() && !values.iter().any(|value| text.contains(value)), "{place}: {text}");
     }
+    assert_eq!(etcd::keys_holding(&values), Vec::<String>::new());
+    let own = format!("/registry/pods/{}/{name}", shop.namespace.name);
+    let found = etcd::keys_holding(&[&shop.reference]);
+    assert!(found.contains(&own), "etcd is not searched: {found:?}");
     // etcd's files, every log, and the node's disk.
     assert_eq!(planted::found_on_disk(&values), Vec::<String>::new());
     // That they would have been found: the pod itself is in several of those places.

@@ -2,6 +2,7 @@
 
 mod contexts;
 mod delivery;
+mod doctor;
 mod identity;
 mod outages;
 mod refresh;

@@ -6,6 +6,11 @@ suite="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # All that a running cluster owns lies in this directory; tests find it the same way.
 state="${ESC_CLUSTER_STATE:-${TMPDIR:-/tmp}/esc-cluster}"
 
+# Programs that the running cluster has instead of the usual ones. Nobody else's: root starts them.
+[ ! -O "$state" ] || PATH="$state/instead:$PATH"
+# Each call of ctr would say that control groups of version 1 are on their way out.
+export CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
+
 bridge=esck0
 gateway=10.88.0.1       # of the bridge; the API server listens here
 network=10.88.0.0/16

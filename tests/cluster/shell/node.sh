@@ -59,33 +59,7 @@ syncFrequency: 10s
 maxPods: 200
 serializeImagePulls: false
 END
-    # oom_score_adj below 0 needs a capability that not every machine gives to root; nothing here depends on it.
-    cat >"$state/containerd.toml" <<END
-version = 2
-root = "$state/containerd"
-state = "$state/run-containerd"
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt",
-  "io.containerd.tracing.processor.v1.otlp",
-]
-[grpc]
-  address = "$containerd_socket"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "localhost/pause:1"
-  disable_apparmor = true
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
-    default_runtime_name = "runc"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "$state/cni"
-END
+    write_containerd_configuration
     # No way out: pods reach each other, Services and this machine's bridge.
     cat >"$state/cni/10-pods.conflist" <<END
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod command;
 pub mod endpoints;
 pub mod esc;
+pub mod etcd;
 pub mod handshakes;
 pub mod installation;
 pub mod local;

@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ring::digest::{SHA256, digest};
 
 use super::{cluster::cluster, command::run};
@@ -25,13 +26,25 @@ pub fn sha256(text: &str) -> String {
     })
 }
 
-/// Files of the cluster that hold one of these texts: etcd's own files, the logs of everything and of every container,
-/// and all that the node has on its disk. Memory volumes are mounted where only the node sees them.
+/// How it looks to those who search bytes: as it is, and in base64, where it makes three texts by where it stands in what
+/// was encoded.
+pub fn forms(text: &str) -> Vec<String> {
+    let encoded = (0..3).map(|before| {
+        let whole = STANDARD_NO_PAD.encode([vec![0; before], text.as_bytes().to_vec()].concat());
+        // Characters that say something of the neighbours too.
+        let (first, last) = ((before * 8).div_ceil(6), (before + text.len()) * 8 / 6);
+        whole[first..last].to_owned()
+    });
+    std::iter::once(text.to_owned()).chain(encoded).collect()
+}
+
+/// Files of the cluster that hold one of these texts, plain or in base64: etcd's own files, the logs of everything and of
+/// every container, and all that the node has on its disk. Memory volumes are mounted where only the node sees them.
 pub fn found_on_disk(texts: &[&str]) -> Vec<String> {
     let mut grep = Command::new("grep");
     grep.args(["--recursive", "--text", "--files-with-matches", "--fixed-strings"]);
-    for text in texts {
-        grep.args(["-e", text]);
+    for form in texts.iter().flat_map(|text| forms(text)) {
+        grep.args(["-e", &form]);
     }
     // Its standard error tells of files that went meanwhile.
     run(grep.arg(&cluster().state), "").stdout.lines().map(str::to_owned).collect()

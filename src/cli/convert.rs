@@ -1,0 +1,164 @@
+//! `esc-injector convert`: from the External Secrets Operator and the Secrets Store CSI driver to annotations.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::{
+    exit::{Exit, Failure},
+    inject, output,
+};
+use crate::{
+    convert::{self, Conversion, Document, Finding, Input, Level, Options},
+    yaml,
+};
+
+/// Convert External Secrets and Secrets Store CSI objects of Pulumi ESC to annotations.
+///
+/// Manifests come out as they should be applied: workloads that read a converted Secret or mount get annotations
+/// instead; for others, the annotations to paste. What has no equivalent is listed on standard error. No cluster is
+/// asked and no secret is read.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// File or directory of manifests, YAML or JSON; - is standard input (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
+    filename: Vec<PathBuf>,
+    /// Namespace of objects that name none
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// Keys of a Secret whose names only the environment knows (repeatable)
+    #[arg(long, value_name = "[NAMESPACE/]SECRET=KEY,…", value_parser = keys)]
+    keys: Vec<(String, BTreeSet<String>)>,
+    /// Fail if anything has no equivalent
+    #[arg(long)]
+    strict: bool,
+    /// For people, or for programs
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    /// Manifests on standard output, the list on standard error
+    Text,
+    /// Both as one JSON object on standard output
+    Json,
+}
+
+fn keys(text: &str) -> Result<(String, BTreeSet<String>), String> {
+    let (name, keys) = text.split_once('=').ok_or("write SECRET=KEY,KEY")?;
+    let keys = keys.split(',').map(str::trim).filter(|key| !key.is_empty());
+    Ok((name.to_owned(), keys.map(str::to_owned).collect()))
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let inputs: Vec<_> =
+        inject::read_all(args.filename)?.into_iter().map(|(name, text)| Input { name, text }).collect();
+    let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, more) in args.keys {
+        keys.entry(name).or_default().extend(more);
+    }
+    let options = Options { namespace: args.namespace, keys };
+    let conversion =
+        convert::convert(&inputs, &options).map_err(|error| Failure::from_error(Exit::Data, &error))?;
+    if !conversion.unknown_keys.is_empty() {
+        let names = conversion.unknown_keys.join(", ");
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("--keys: no ExternalSecret here makes Secret {names}"),
+        ));
+    }
+    match args.output {
+        OutputFormat::Json => output::print(|out| as_json(out, &conversion))?,
+        OutputFormat::Text => {
+            // Nobody is left to tell when stderr is closed.
+            let _ = list(&mut anstream::stderr(), &conversion);
+            if conversion.did_something() {
+                output::print(|out| manifests(out, &conversion.documents))?;
+            }
+        }
+    }
+    let left = conversion.findings.iter().filter(|finding| finding.level == Level::Left).count();
+    if !conversion.did_something() {
+        let message = "nothing was converted: there is no ExternalSecret, SecretStore or SecretProviderClass of Pulumi ESC that could be";
+        return Err(Failure::new(Exit::Data, message));
+    }
+    if args.strict && left > 0 {
+        return Err(Failure::new(Exit::Data, format!("{left} without an equivalent, and --strict")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn manifests(out: &mut dyn Write, documents: &[Document]) -> io::Result<()> {
+    for (index, document) in documents.iter().enumerate() {
+        if index > 0 {
+            writeln!(out, "---")?;
+        }
+        for line in document.comment.lines() {
+            writeln!(out, "# {line}")?;
+        }
+        let text = document.text.clone().unwrap_or_else(|| yaml::emit(&document.value));
+        out.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+const LEFT: Style = AnsiColor::Yellow.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+
+fn list(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
+    for finding in &conversion.findings {
+        let Finding { file, line, object, field, what, instead, .. } = finding;
+        let (style, word, way) = match finding.level {
+            Level::Left => (LEFT, "left", "instead"),
+            Level::Note => (NOTE, "note", "to do"),
+        };
+        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+        let field = if field.is_empty() { String::new() } else { format!(", {field}") };
+        writeln!(out, "{style}{word}{style:#}: {file}{line}: {object}{field}\n  {what}")?;
+        if !instead.is_empty() {
+            writeln!(out, "  {way}: {instead}")?;
+        }
+    }
+    for (what, names) in
+        [("converted", &conversion.converted), ("not needed by what is here any more", &conversion.replaced)]
+    {
+        if !names.is_empty() {
+            writeln!(out, "{what}: {}", names.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+fn as_json(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
+    let finding = |finding: &Finding| {
+        let Finding { level, file, line, object, field, what, instead } = finding;
+        let level = match level {
+            Level::Left => "left",
+            Level::Note => "note",
+        };
+        json!({
+            "level": level, "file": file, "line": line, "object": object, "field": field, "what": what,
+            "instead": instead,
+        })
+    };
+    let manifests: Vec<_> = conversion.documents.iter().map(|document| &document.value).collect();
+    let whole = json!({
+        "manifests": manifests,
+        "findings": conversion.findings.iter().map(finding).collect::<Vec<_>>(),
+        "converted": conversion.converted,
+        "replaced": conversion.replaced,
+    });
+    writeln!(out, "{}", serde_json::to_string_pretty(&whole)?)
+}

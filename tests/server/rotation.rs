@@ -1,0 +1,218 @@
+//! Rotating secrets: new states become a revision, and nothing that was rotated is lost.
+
+use std::fs;
+
+use esc_injector::server::{Right, Storage};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, TOKEN, TestServer};
+
+const PATH: &str = "/api/esc/environments/acme/p/e";
+
+fn server() -> TestServer {
+    TestServer::start_with(&[], |config| {
+        let Storage::Files(directory) = &config.storage else { unreachable!() };
+        config.audit = Some(directory.join("audit.jsonl"));
+        config.storage = Storage::Memory { import: None };
+        config.organizations = vec!["acme".to_owned()];
+        config.users = Some(Right::Open);
+        config.test_providers = true;
+    })
+}
+
+fn send(server: &TestServer, method: &str, path: &str, body: &str) -> Answer {
+    let authorization = format!("token {TOKEN}");
+    server.request(method, path, &[("Authorization", &authorization)], body.as_bytes())
+}
+
+fn keep(server: &TestServer, definition: &str) {
+    let made = send(server, "POST", "/api/esc/environments/acme", r#"{"project":"p","name":"e"}"#);
+    assert!(matches!(made.status, 200 | 409));
+    let kept = send(server, "PATCH", PATH, definition);
+    assert_eq!(kept.status, 200, "{}", kept.body);
+}
+
+fn rotate(server: &TestServer, body: &str) -> Value {
+    let answer = send(server, "POST", &format!("{PATH}/rotate"), body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["secretRotationEvent"].clone()
+}
+
+fn definition(server: &TestServer, form: &str) -> String {
+    let answer = send(server, "GET", &format!("{PATH}{form}"), "");
+    assert_eq!(answer.status, 200);
+    answer.body
+}
+
+#[test]
+fn a_password_is_rotated_and_the_former_one_is_kept() {
+    let server = server();
+    let text = "# ours\nvalues:\n  db:\n    password:\n      fn::rotate::password:\n        inputs: {length: 20, special: false} # as they like it\n\n  url: pg://${db.password.current}\n";
+    keep(&server, &text.replace("  url: pg://${db.password.current}\n", ""));
+    assert_eq!(server.values("acme/p/e"), json!({"db": {"password": {}}}));
+    let event = rotate(&server, r#"{"Paths":[]}"#);
+    assert_eq!(
+        (&event["status"], &event["preRotationRevision"], &event["postRotationRevision"]),
+        (&json!("succeeded"), &json!(2), &json!(3))
+    );
+    assert_eq!(
+        (&event["rotations"][0]["environmentPath"], &event["userID"]),
+        (&json!("db.password"), &json!("dev"))
+    );
+    let first = server.values("acme/p/e")["db"]["password"]["current"].as_str().unwrap().to_owned();
+    assert!(first.len() == 20 && first.chars().all(|c| c.is_ascii_alphanumeric()), "{first}");
+    let sealed = definition(&server, "");
+    let plain = definition(&server, "/decrypt");
+    assert!(!sealed.contains(&first) && plain.contains(&first), "{sealed}");
+    let state = format!("\n        state:\n          current:\n            fn::secret: \"{first}\"");
+    assert_eq!(
+        plain.replace(&state, ""),
+        text.replace("  url: pg://${db.password.current}\n", ""),
+        "all else is as it was"
+    );
+    // By its path, in either form; what is used elsewhere follows.
+    keep(
+        &server,
+        &plain
+            .replace("fn::rotate::password:\n", "fn::rotate::password: # here\n")
+            .replace("\n\n", "\n  url: pg://${db.password.current}\n\n"),
+    );
+    rotate(&server, r#"{"paths":["db.password"]}"#);
+    rotate(&server, r#"{"Paths":["values.db[\"password\"]"]}"#);
+    let values = server.values("acme/p/e");
+    let (current, previous) =
+        (values["db"]["password"]["current"].clone(), values["db"]["password"]["previous"].clone());
+    assert!(current != previous && current != json!(first) && previous != json!(first), "{values}");
+    assert_eq!(values["url"], json!(format!("pg://{}", current.as_str().unwrap())));
+    assert!(
+        definition(&server, "").contains("# as they like it") && definition(&server, "").contains("# here")
+    );
+    // Each of them is a revision, and secret.
+    let old =
+        server.send("POST", &format!("{PATH}/versions/3/open")).json()["id"].as_str().unwrap().to_owned();
+    let read = server.read("acme/p/e", &format!("{old}?property=db.password.current")).json();
+    assert_eq!((&read["value"], &read["secret"]), (&json!(first), &json!(true)));
+    let log = fs::read_to_string(server.directory.path().join("audit.jsonl")).unwrap();
+    let count = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        (count("\"rotation.begin\""), count("\"secret.rotate\""), count("\"environment.rotate\"")),
+        (3, 3, 3),
+        "{log}"
+    );
+    assert!(log.contains(r#""revision":3,"detail":"db.password","status":200"#), "{log}");
+    assert!(!log.contains(&first));
+}
+
+#[test]
+fn one_that_fails_takes_nothing_from_the_others() {
+    let server = server();
+    keep(
+        &server,
+        "values:\n  a: {fn::rotate::swap: {inputs: {}, state: {a: x, b: y}}}\n  b: {fn::rotate::password: {inputs: {length: 3}}}\n  \
+         c:\n  - fn::rotate: {provider: echo, inputs: {next: n1}, state: {current: c0}}\n",
+    );
+    let event = rotate(&server, "{}");
+    assert_eq!((&event["status"], &event["postRotationRevision"]), (&json!("failed"), &json!(3)));
+    let statuses: Vec<_> = event["rotations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["environmentPath"].clone(), one["status"].clone()))
+        .collect();
+    assert_eq!(json!(statuses), json!([["a", "succeeded"], ["b", "failed"], ["c[0]", "succeeded"]]));
+    assert_eq!(event["rotations"][1]["errorMessage"], "password: `length` must be 8 to 100");
+    assert_eq!(
+        server.values("acme/p/e"),
+        json!({"a": {"a": "y", "b": "x"}, "b": {}, "c": [{"current": "n1", "previous": "c0"}]})
+    );
+    // Where nothing could be rotated there is no new revision.
+    let event = rotate(&server, r#"{"paths":["b"]}"#);
+    assert_eq!((&event["status"], event.get("postRotationRevision")), (&json!("failed"), None));
+}
+
+#[test]
+fn refuses_before_anything_is_rotated() {
+    let server = server();
+    let ask = |body: &str| send(&server, "POST", &format!("{PATH}/rotate"), body);
+    ask("{}").error(404);
+    keep(&server, "values: {a: 1}");
+    assert!(ask("{}").error(400).contains("nothing to rotate"));
+    keep(&server, "values: {a: {fn::rotate::swap: {inputs: {}, state: {a: x, b: y}}}, b: 1}");
+    for (body, message) in [
+        (r#"{"paths":["b"]}"#, "there is no rotator at `b`"),
+        (r#"{"paths":["a","none"]}"#, "there is no rotator at `none`"),
+        (r#"{"paths":["a["]}"#, "no property path"),
+        (r#"{"paths":5}"#, "not the JSON"),
+    ] {
+        assert!(ask(body).error(400).contains(message), "{body}");
+    }
+    // What does not evaluate any more: the environment that it imports is gone.
+    let base = r#"{"project":"p","name":"base"}"#;
+    assert_eq!(send(&server, "POST", "/api/esc/environments/acme", base).status, 200);
+    keep(&server, "imports: [p/base]\nvalues: {a: {fn::rotate::swap: {inputs: {}, state: {a: x, b: y}}}}");
+    assert_eq!(send(&server, "DELETE", "/api/esc/environments/acme/p/base", "").status, 204);
+    assert!(ask("{}").error(400).contains("has errors"));
+    let latest = send(&server, "GET", PATH, "");
+    assert!(latest.head.contains("pulumi-esc-revision: 4"), "{}", latest.head);
+    // Files are never written, and so never rotated.
+    let files = TestServer::start_with(
+        &[("acme/p/e.yaml", "values: {a: {fn::rotate::password: {inputs: {}}}}")],
+        |_| {},
+    );
+    assert!(send(&files, "POST", &format!("{PATH}/rotate"), "{}").error(403).contains("changes nothing"));
+}
+
+#[test]
+fn rotations_and_changes_at_the_same_time_lose_nothing() {
+    let server = server();
+    keep(&server, "values:\n  n: 0\n  a:\n    fn::rotate::password:\n      inputs: {}\n");
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (server, done) = (&server, &done);
+            scope.spawn(move || {
+                for turn in 0..6 {
+                    if thread < 2 {
+                        let answer = send(server, "POST", &format!("{PATH}/rotate"), "{}");
+                        match answer.status {
+                            200 => {
+                                assert_eq!(answer.json()["secretRotationEvent"]["status"], "succeeded");
+                                done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                            }
+                            status => assert_eq!(status, 409, "{}", answer.body),
+                        }
+                        continue;
+                    }
+                    // Reads, changes a line, and writes with the tag that it read.
+                    let read = send(server, "GET", PATH, "");
+                    let tag =
+                        read.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+                    let line = read.body.lines().find(|line| line.starts_with("  n: ")).unwrap();
+                    let changed = read.body.replace(line, &format!("  n: {thread}{turn}"));
+                    let authorization = format!("token {TOKEN}");
+                    let headers = [("Authorization", authorization.as_str()), ("If-Match", tag.as_str())];
+                    let written = server.request("PATCH", PATH, &headers, changed.as_bytes());
+                    assert!(matches!(written.status, 200 | 409), "{}", written.body);
+                }
+            });
+        }
+    });
+    // Every password that was made is the successor of the one before.
+    let revisions = send(&server, "GET", &format!("{PATH}/versions?count=500"), "").json();
+    let mut states: Vec<Value> = Vec::new();
+    for number in 2..=revisions[0]["number"].as_u64().unwrap() {
+        let id = server.send("POST", &format!("{PATH}/versions/{number}/open")).json()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let read = server.read("acme/p/e", &id).json();
+        let state = crate::harness::plain(&read["properties"]["a"]);
+        if states.last() != Some(&state) {
+            states.push(state);
+        }
+    }
+    assert_eq!(states.len() - 1, done.load(std::sync::atomic::Ordering::SeqCst), "{states:?}");
+    for pair in states.windows(2) {
+        assert_eq!(pair[1].get("previous"), pair[0].get("current"), "{states:?}");
+    }
+}
