@@ -243,7 +243,7 @@ mod tests {
         let (organization, audience) = ("acme".to_owned(), "aud".to_owned());
         let asked = Asked { api, organization, token_type: TokenType::default(), audience };
         let judge = |result| judge(result, &asked, &claims);
-        let refused = judge(Err(error(Cause::ExchangeRefused { status: 401 })));
+        let refused = judge(Err(error(Cause::ExchangeRefused { status: 401, identity: None })));
         assert_eq!((refused[0].verdict, refused[1].verdict), (Verdict::Good, Verdict::Bad));
         for part in ["https://issuer", "sub", "aud", "acme"] {
             assert!(refused[1].fix.contains(part), "{}", refused[1].fix);

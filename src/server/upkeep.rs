@@ -180,6 +180,7 @@ fn record(data: &Path, action: &str) -> Result<(), ConfigError> {
         subject: None,
         target: None,
         revision: None,
+        detail: None,
         status: 200,
         outcome: Outcome::Allowed,
         from: None,

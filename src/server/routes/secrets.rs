@@ -34,7 +34,7 @@ pub(super) async fn encrypt(
     entered: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Write)?;
+    entered.require(&app, Right::Write).await?;
     let Plaintexts { plaintexts } = body::large_json(request).await?;
     let plaintexts: Vec<_> = plaintexts.into_iter().map(Secret::from).collect();
     app.evaluating(move |app| {
@@ -52,7 +52,7 @@ pub(super) async fn decrypt(
     entered: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
-    entered.require(&app, Right::Open)?;
+    entered.require(&app, Right::Open).await?;
     let Ciphertexts { ciphertexts } = body::large_json(request).await?;
     app.evaluating(move |app| {
         let id = app.store.environment(&entered.environment)?.id;
