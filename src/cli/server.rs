@@ -23,7 +23,7 @@ use crate::{
     esc::pattern::Pattern,
     secret::Secret,
     server::{
-        Clock, Config, ConfigError, Right, Server, Storage,
+        Clock, Config, ConfigError, External, Right, Server, Storage,
         identity::{self, Issuer},
         new_token,
     },
@@ -100,6 +100,19 @@ pub struct Args {
     /// File for the audit log [default: DATA/audit.jsonl; none without --data]
     #[arg(long, env = "ESC_INJECTOR_AUDIT_LOG", value_name = "FILE")]
     audit_log: Option<PathBuf>,
+    /// URL that this server is known by: the `iss` of the tokens that `external` shows [default: where it listens]
+    #[arg(long, env = "ESC_INJECTOR_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// RSA or EC key in PEM that these tokens are signed with [default: DATA/signing-key.pem, made at the first start]
+    #[arg(long, env = "ESC_INJECTOR_SIGNING_KEY", value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+    /// Host that `external` may call, with * as wildcard, and then no other (repeatable) [default: all but this machine
+    /// and link-local ones]
+    #[arg(long, env = "ESC_INJECTOR_EXTERNAL_HOST", value_name = "PATTERN", value_delimiter = ',')]
+    external_host: Vec<String>,
+    /// Authorities in PEM that are trusted beside the public ones for what `external` calls
+    #[arg(long, env = "ESC_INJECTOR_EXTERNAL_CA", value_name = "FILE")]
+    external_ca: Option<PathBuf>,
     /// Serve the providers test, error, secret-wrapper and the rotators swap, echo; decipher their secrets
     #[arg(long, env = "ESC_INJECTOR_TEST_PROVIDERS", conflicts_with = "data")]
     test_providers: bool,
@@ -226,6 +239,12 @@ impl Args {
         if tokens.iter().any(Secret::is_empty) {
             return Err(Failure::new(Exit::Usage, "--token is empty"));
         }
+        let authorities = match &self.external_ca {
+            Some(path) => Some(fs::read_to_string(path).map_err(|error| {
+                failure(Exit::Configuration, &format!("--external-ca {}", path.display()), &error)
+            })?),
+            None => None,
+        };
         let mut issuers = match &self.issuers {
             Some(path) => identity::read(path)
                 .map_err(|error| Failure::new(Exit::Configuration, format!("--issuers {error}")))?,
@@ -255,6 +274,12 @@ impl Args {
             users: self.user_rights.into(),
             issuers,
             audit: self.audit_log,
+            external: External {
+                url: self.public_url,
+                signing_key: self.signing_key,
+                hosts: self.external_host.into_iter().map(Pattern::new).collect(),
+                authorities,
+            },
             test_providers: self.test_providers,
             tls,
             clock: Clock::system(),

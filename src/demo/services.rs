@@ -19,7 +19,7 @@ use crate::{
     esc::pattern::Pattern,
     inject::Policy,
     secret::Secret,
-    server::{Clock, Config as ServerConfig, ConfigError, Server, Storage, identity::Issuer},
+    server::{Clock, Config as ServerConfig, ConfigError, External, Server, Storage, identity::Issuer},
     webhook::{self, BindError, Certificates, Limits, Webhook, certs::files::CertificateFiles},
 };
 
@@ -103,6 +103,7 @@ impl Services {
                 Vec::new(),
             )],
             audit: None,
+            external: External::default(),
             test_providers: false,
             tls: Some(authority.issue(&["127.0.0.1", "localhost"])?.config),
             clock: Clock::system(),

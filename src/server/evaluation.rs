@@ -12,6 +12,7 @@ use super::{
     error::ApiError,
     names::{EnvironmentName, ImportName, Version},
     policy::Right,
+    providers::Caller,
     store::{Definition, EnvironmentId, Page, StoreError},
 };
 use crate::{
@@ -108,13 +109,14 @@ impl App {
             return Err(ApiError::bad_request(format!("the definition of `{label}` is no UTF-8 text")));
         }
         let evaluation = Evaluation::new(&label, text, options);
+        let caller = Caller { organization: organization.clone(), login: principal.author().login };
         let world = World {
             app: Arc::clone(self),
             principal,
             organization,
             owners: Mutex::new(HashMap::from([(label, whose)])),
         };
-        self.providers.evaluate(evaluation, world, &self.evaluations).await.map_err(|error| {
+        self.providers.evaluate(evaluation, world, &self.evaluations, caller).await.map_err(|error| {
             tracing::error!(%error, "can't evaluate");
             ApiError::internal()
         })

@@ -16,7 +16,10 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::{esc::reference::check_organization, secret::Secret};
+use crate::{
+    esc::{pattern::Pattern, reference::check_organization},
+    secret::Secret,
+};
 
 mod access;
 pub mod audit;
@@ -32,6 +35,7 @@ mod providers;
 mod rotation;
 mod routes;
 mod sessions;
+mod signing;
 mod storage;
 mod store;
 pub mod tokens;
@@ -43,6 +47,7 @@ pub use access::{NoRandomness, new_token};
 use error::ApiError;
 pub use offline::{Kept, KeptError};
 pub use policy::Right;
+pub use signing::SigningKeyError;
 pub use storage::{Storage, StorageError, audit_log};
 pub use store::Grantee;
 pub use vault::KeyError;
@@ -71,10 +76,26 @@ pub struct Config {
     /// Whether definitions may call the providers that only tests can want, and hide secrets by a cipher that
     /// hides nothing.
     pub test_providers: bool,
+    /// How services of the users' are asked.
+    pub external: External,
     /// Serves TLS when given.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where the time comes from.
     pub clock: Clock,
+}
+
+/// How services of the users' are asked, and how they know who asks.
+#[derive(Debug, Default)]
+pub struct External {
+    /// The URL that this server is known by, the `iss` of its tokens; where it listens, when none is given.
+    pub url: Option<String>,
+    /// A file with the key that tokens are signed with. When none is given: the one in the data directory, which is
+    /// made when it is missing, and else one that nobody keeps.
+    pub signing_key: Option<PathBuf>,
+    /// Hosts that are called, and no others; when empty, all but this machine and what is only beside it.
+    pub hosts: Vec<Pattern>,
+    /// Authorities in PEM that are trusted beside the public ones.
+    pub authorities: Option<String>,
 }
 
 /// Where the time comes from: the system, but for tests.
@@ -128,6 +149,12 @@ pub enum ConfigError {
     /// The key of what is kept.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key that our tokens are signed with.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// The way to services of the users'.
+    #[error("services can't be called: {0}")]
+    External(String),
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] audit::AuditError),
@@ -156,6 +183,7 @@ struct App {
     audit: Option<audit::Audit>,
     issuers: Arc<identity::Issuers>,
     sessions: sessions::Sessions,
+    signer: Arc<signing::Signer>,
     providers: Arc<providers::Registry>,
     evaluations: Arc<Semaphore>,
     rotations: rotation::Running,
@@ -217,6 +245,7 @@ impl Server {
             check_organization(name)
                 .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
         }
+        let signing_key = config.storage.signing_key();
         let storage::Opened { store, vault, writable, audit } =
             storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
         let policy =
@@ -230,6 +259,20 @@ impl Server {
             tokens.remember(token);
         }
         let audit = config.audit.or(audit).map(|path| audit::Audit::open(&path)).transpose()?;
+        let clock = config.clock.clone();
+        let signer = match (&config.external.signing_key, &signing_key) {
+            (Some(path), _) => signing::Signer::read(path, clock)?,
+            (None, Some(path)) => signing::Signer::read_or_create(path, clock)?,
+            (None, None) => signing::Signer::ephemeral(clock)?,
+        };
+        if let Some(url) = &config.external.url {
+            signer.known_as(url);
+        }
+        let signer = Arc::new(signer);
+        let hosts = providers::Hosts::new(config.external.hosts);
+        let authorities = config.external.authorities.as_deref();
+        let external = providers::External::new(Arc::clone(&signer), hosts, authorities)
+            .map_err(ConfigError::External)?;
         let app = App {
             store,
             vault,
@@ -238,7 +281,8 @@ impl Server {
             audit,
             issuers: Arc::new(identity::Issuers::new(config.issuers)),
             sessions: sessions::Sessions::default(),
-            providers: Arc::new(providers::Registry::new(config.test_providers)),
+            signer,
+            providers: Arc::new(providers::Registry::new(Some(external), config.test_providers)),
             evaluations: Arc::new(Semaphore::new(MAX_EVALUATIONS)),
             rotations: rotation::Running::default(),
             tasks: TaskTracker::new(),
@@ -249,6 +293,10 @@ impl Server {
 
     /// Serves until `shutdown` completes, then lets running requests finish for a moment.
     pub async fn serve(self, listener: tokio::net::TcpListener, shutdown: impl Future<Output = ()>) {
+        if let Ok(address) = listener.local_addr() {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            self.app.signer.known_as(&format!("{scheme}://{address}"));
+        }
         let tasks = self.app.tasks.clone();
         listener::serve(listener, self.tls, routes::router(self.app), shutdown).await;
         tasks.close();

@@ -121,7 +121,7 @@ impl Policy {
     }
 
     /// Gives a user who makes an environment everything of it.
-    pub(super) fn welcome(self, principal: &Principal, grants: &mut Grants) {
+    pub(super) fn welcome(principal: &Principal, grants: &mut Grants) {
         if let Principal::Workload { token_type: TokenType::Personal(login), .. } = principal {
             // There is room: nobody was given anything yet.
             let _ = grants.set(&Grantee::User(login.clone()), Some(Right::Admin));

@@ -46,6 +46,16 @@ pub enum Storage {
     },
 }
 
+impl Storage {
+    /// Where the key that tokens are signed with lies.
+    pub(super) fn signing_key(&self) -> Option<PathBuf> {
+        match self {
+            Self::Data { directory, .. } => Some(directory.join("signing-key.pem")),
+            Self::Files(_) | Self::Memory { .. } => None,
+        }
+    }
+}
+
 /// Why it can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {

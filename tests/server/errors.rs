@@ -235,6 +235,7 @@ fn a_server_that_nobody_can_use_does_not_start() {
         users: None,
         issuers: Vec::new(),
         audit: None,
+        external: esc_injector::server::External::default(),
         test_providers: false,
         tls: None,
         clock: Clock::system(),

@@ -95,6 +95,7 @@ impl TestServer {
             users: Some(Right::Write),
             issuers: Vec::new(),
             audit: None,
+            external: esc_injector::server::External::default(),
             test_providers: false,
             tls: None,
             clock: Clock::new(move || {

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -88,7 +88,7 @@ fn answer(
     seen: &Mutex<Vec<Asked>>,
     reply: &dyn Fn(&Asked) -> Reply,
 ) -> std::io::Result<()> {
-    let connection = ServerConnection::new(config).unwrap();
+    let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     let mut line = String::new();
     stream.read_line(&mut line)?;
@@ -103,10 +103,10 @@ fn answer(
         }
     }
     let mut asked = Asked { line, headers, body: Vec::new() };
-    let length = asked.header("content-length").map_or(0, |text| text.parse().unwrap());
+    let length = asked.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     asked.body = vec![0; length];
     stream.read_exact(&mut asked.body)?;
-    seen.lock().unwrap().push(asked.clone());
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push(asked.clone());
     let (status, head, body) = reply(&asked);
     let mut stream = stream.into_inner();
     write!(

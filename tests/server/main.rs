@@ -16,6 +16,7 @@ mod data;
 mod durability;
 mod errors;
 mod exchange;
+mod external;
 mod grants;
 mod harness;
 mod https;

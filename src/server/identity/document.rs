@@ -157,7 +157,7 @@ fn issuer(node: &Node, folder: &Path) -> Read<Issuer> {
 fn keys(fields: &Fields<'_>, url: reqwest::Url, folder: &Path) -> Read<Source> {
     let fetched = match (fields.get("jwks"), fields.get("jwksFile")) {
         (Some(node), None) => match scalar(node) {
-            Some(word) if word == "fetch" => true,
+            Some("fetch") => true,
             Some(_) => return wrong(node, "it must be `fetch` or a JSON Web Key Set"),
             None => false,
         },
@@ -318,18 +318,21 @@ fn scalar(node: &Node) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::read;
 
     const KEYS: &str = include_str!("../../../tests/server/fixtures/rs256.jwks.json");
 
-    fn file(text: &str) -> Result<usize, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("issuers.yaml");
-        std::fs::write(&path, text).unwrap();
-        let read = read(&path).map(|issuers| issuers.len()).map_err(|error| error.to_string());
-        read.map_err(|error| {
-            error.replace(path.to_str().unwrap(), "F").replace(directory.path().to_str().unwrap(), "D")
-        })
+    /// What reading it says: how many issuers there are, or what is wrong.
+    fn file(text: &str) -> String {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let path = file.path();
+        match read(path) {
+            Ok(issuers) => issuers.len().to_string(),
+            Err(error) => error.to_string().replace(path.to_str().unwrap(), "F"),
+        }
     }
 
     fn issuer(change: &str) -> String {
@@ -343,7 +346,7 @@ mod tests {
         let (key, _) = change.split_once(':').unwrap();
         let kept = lines.iter().filter(|line| !line.starts_with(&format!("{key}:")));
         for line in kept.copied().chain([change].into_iter().filter(|change| !change.ends_with(": -"))) {
-            text += &format!("  {line}\n ");
+            text += &["  ", line, "\n "].concat();
         }
         text.replace("-  ", "- ").replace("\n   ", "\n  ")
     }
@@ -359,7 +362,7 @@ mod tests {
              fetch\n  jwksUri: https://j.test/keys\n  jwksTokenFile: token\n  policies: [{{decision: allow, tokenType: \
              organization, rules: {{sub: x}}}}]\n"
         );
-        assert_eq!(file(&text), Ok(2));
+        assert_eq!(file(&text), "2");
     }
 
     #[test]
@@ -403,7 +406,7 @@ mod tests {
                 "F:5:64: the key `kubernetes.io` has a dot and needs quotes",
             ),
         ] {
-            let error = file(text).unwrap_err();
+            let error = file(text);
             assert!(
                 error.starts_with(expected),
                 "{text}
@@ -412,6 +415,6 @@ mod tests {
         }
         let one = issuer("name: a");
         let twice = format!("{}\n{}", one.trim_end(), one.trim_start_matches("issuers:\n"));
-        assert!(file(&twice).unwrap_err().contains("are the same issuer"), "{twice}");
+        assert!(file(&twice).contains("are the same issuer"), "{twice}");
     }
 }

@@ -16,9 +16,14 @@ use crate::{
     },
 };
 
+mod addresses;
 mod catalogue;
+mod external;
 mod password;
 mod test;
+
+pub(super) use addresses::Hosts;
+pub(super) use external::External;
 
 /// Longest time for one call. A request as a whole may take 30 seconds, and a login is often followed by one more
 /// call that needs it.
@@ -55,9 +60,22 @@ pub(super) trait Rotator: Send + Sync {
     fn rotate<'a>(&'a self, request: Request<'a>, state: Option<&'a Value>) -> Pending<'a, Value>;
 }
 
+/// For whom providers are asked.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) organization: String,
+    pub(super) login: String,
+}
+
 /// What a provider is asked with.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
+    /// For whom.
+    pub(super) caller: &'a Caller,
+    /// The environment in whose definition the call stands, within its organization.
+    pub(super) environment: &'a str,
+    /// The environment that is opened.
+    pub(super) root_environment: &'a str,
     /// They fit the schema. What only a rotation may look at is unknown outside of one.
     pub(super) inputs: &'a BTreeMap<String, Value>,
 }
@@ -114,14 +132,20 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// The providers of this server; with `test`, also those that only tests can want.
-    pub(super) fn new(test: bool) -> Self {
+    /// The providers of this server, with services of the users' if there is a way to ask them; with `test`, also those
+    /// that only tests can want.
+    pub(super) fn new(external: Option<External>, test: bool) -> Self {
         let mut registry = Self {
             providers: BTreeMap::new(),
             rotators: BTreeMap::from([("password", Arc::new(password::Password) as Arc<dyn Rotator>)]),
             test_cipher: false,
             call_timeout: CALL_TIMEOUT,
         };
+        if let Some(external) = external {
+            let external = Arc::new(external);
+            registry.providers.insert("external", Arc::clone(&external) as Arc<dyn Provider>);
+            registry.rotators.insert("external", external);
+        }
         if test {
             test::add_to(&mut registry);
         }
@@ -138,8 +162,10 @@ impl Registry {
         evaluation: Evaluation,
         loader: L,
         processors: &Arc<Semaphore>,
+        caller: Caller,
     ) -> Result<(Outcome, Option<Duration>), CutOff> {
         let loader = Arc::new(WithTestCipher { loader, enabled: self.test_cipher });
+        let caller = Arc::new(caller);
         let mut evaluation = evaluation;
         let mut lifetime: Option<Duration> = None;
         loop {
@@ -156,7 +182,7 @@ impl Registry {
             match progress {
                 Progress::Done(outcome) => return Ok((outcome, lifetime)),
                 Progress::Waiting(calls) => {
-                    for (id, answer, limit) in self.ask(calls).await {
+                    for (id, answer, limit) in self.ask(calls, &caller).await {
                         lifetime = lifetime.into_iter().chain(limit).min();
                         evaluation.answer(id, answer);
                     }
@@ -166,21 +192,25 @@ impl Registry {
     }
 
     /// Asks all at once, and waits for every answer.
-    async fn ask(self: &Arc<Self>, calls: Vec<Call>) -> Vec<(CallId, Answer, Option<Duration>)> {
+    async fn ask(
+        self: &Arc<Self>,
+        calls: Vec<Call>,
+        caller: &Arc<Caller>,
+    ) -> Vec<(CallId, Answer, Option<Duration>)> {
         let room = Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS));
         let mut names = BTreeMap::new();
         // Aborts what is left when it is dropped.
         let mut pending = JoinSet::new();
         for call in calls {
             names.insert(call.id.clone(), call.name.to_string());
-            let (registry, room) = (Arc::clone(self), Arc::clone(&room));
+            let (registry, room, caller) = (Arc::clone(self), Arc::clone(&room), Arc::clone(caller));
             pending.spawn(async move {
                 let _room = room.acquire_owned().await;
                 let limit = match call.operation {
                     Operation::Rotate(_) => registry.call_timeout.max(ROTATION_TIMEOUT),
                     Operation::Open | Operation::OpenState(_) => registry.call_timeout,
                 };
-                let opened = timeout(limit, registry.perform(&call))
+                let opened = timeout(limit, registry.perform(&call, &caller))
                     .await
                     .unwrap_or_else(|_| Err(ProviderError::TimedOut { name: call.name.to_string(), limit }));
                 (call.id, opened)
@@ -204,11 +234,12 @@ impl Registry {
         answers
     }
 
-    async fn perform(&self, call: &Call) -> Result<Opened, ProviderError> {
+    async fn perform(&self, call: &Call, caller: &Caller) -> Result<Opened, ProviderError> {
         let Kind::Object(inputs) = &call.inputs.kind else {
             return Err(ProviderError::Refused("expected object".to_owned()));
         };
-        let request = Request { inputs };
+        let (environment, root_environment) = (&*call.environment, &*call.root_environment);
+        let request = Request { caller, environment, root_environment, inputs };
         let unknown = || ProviderError::Refused(format!("unknown provider {:?}", call.name));
         match &call.operation {
             Operation::Open => self.providers.get(&*call.name).ok_or_else(unknown)?.open(request).await,
@@ -371,12 +402,16 @@ mod tests {
     }
 
     fn registry(providers: Vec<(&'static str, Arc<dyn Provider>)>) -> Arc<Registry> {
-        Arc::new(Registry { providers: providers.into_iter().collect(), ..Registry::new(false) })
+        Arc::new(Registry { providers: providers.into_iter().collect(), ..Registry::new(None, false) })
+    }
+
+    fn nobody() -> super::Caller {
+        super::Caller { organization: "acme".to_owned(), login: "dev".to_owned() }
     }
 
     async fn open(registry: &Arc<Registry>, text: &str) -> (Outcome, Option<Duration>) {
         let evaluation = Evaluation::new("p/e", text.into(), Options::default());
-        registry.evaluate(evaluation, Nothing, &Arc::new(Semaphore::new(1))).await.unwrap()
+        registry.evaluate(evaluation, Nothing, &Arc::new(Semaphore::new(1)), nobody()).await.unwrap()
     }
 
     #[tokio::test]

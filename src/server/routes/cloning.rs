@@ -14,7 +14,7 @@ use super::{
         access::Principal,
         error::ApiError,
         names::{EnvironmentName, Version},
-        policy::Right,
+        policy::{Policy, Right},
         storage::new_id,
         store::{Environment, New, Page, Revision},
     },
@@ -126,7 +126,7 @@ fn copy(
     }
     let latest = revisions.last().map_or(1, |(revision, _)| revision.number);
     let mut environment = Environment::new(id, latest, owner, now);
-    app.policy.welcome(principal, &mut environment.grants);
+    Policy::welcome(principal, &mut environment.grants);
     if clone.preserve_environment_tags {
         environment.tags.clone_from(&newest.environment.tags);
     }

@@ -14,7 +14,7 @@ use super::{
         access::Principal,
         error::ApiError,
         names::{DEFAULT_PROJECT, EnvironmentName},
-        policy::Right,
+        policy::{Policy, Right},
         storage::new_id,
         store::{Author, Environment, New, Page, Revision, StoreError},
     },
@@ -161,7 +161,7 @@ pub(super) async fn create(
         let (id, owner, now) = (new_id()?, principal.author(), app.now());
         let revision = Revision { number: 1, created: now, creator: owner.clone(), retracted: None };
         let mut environment = Environment::new(id, 1, owner, now);
-        app.policy.welcome(&principal, &mut environment.grants);
+        Policy::welcome(&principal, &mut environment.grants);
         app.store.create(New { name, environment, revisions: vec![(revision, Secret::from(""))] })?;
         answer(&json!({}))
     })

@@ -121,7 +121,8 @@ struct TeamChange {
 struct Permission {
     project_name: String,
     env_name: String,
-    permission: Option<Right>,
+    #[serde(rename = "permission")]
+    right: Option<Right>,
 }
 
 /// `PATCH /api/orgs/{organization}/teams/{team}`: as far as it is about environments.
@@ -142,8 +143,7 @@ pub(super) async fn change_team(
             edit_environment_permission: Some(permission),
             remove_environment: None,
         } => {
-            let right = permission.permission;
-            let right = right.ok_or_else(|| ApiError::bad_request("`permission` is missing"))?;
+            let right = permission.right.ok_or_else(|| ApiError::bad_request("`permission` is missing"))?;
             (permission, Some(right))
         }
         TeamChange {

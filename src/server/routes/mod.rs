@@ -20,6 +20,7 @@ use super::{
     names::{EnvironmentName, Version},
     policy::Right,
     rfc3339 as time,
+    signing::KEY_SET_PATH,
     store::StoreError,
 };
 use crate::{esc::reference::check_organization, lang::MAX_DOCUMENT};
@@ -62,6 +63,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/user", get(user::current))
         .route("/api/user/organizations/default", get(user::default_organization))
         .route("/api/oauth/token", post(token::exchange))
+        .route("/.well-known/openid-configuration", get(user::discovery))
+        .route(KEY_SET_PATH, get(user::key_set))
         .route("/api/esc/environments", get(environments::list_all))
         .route("/api/esc-injector/tokens", get(tokens::list).post(tokens::create))
         .route("/api/esc-injector/tokens/{id}", delete(tokens::revoke))

@@ -1,4 +1,4 @@
-//! Who the token belongs to. Clients ask when they sign in.
+//! Who the token belongs to, which clients ask when they sign in; and who we are, for those whom we send tokens to.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
         access::{DEV_USER, Principal},
         error::{ApiError, json_response},
     },
-    AppState,
+    AppState, answer,
 };
 use crate::esc::token_type::TokenType;
 
@@ -60,6 +60,16 @@ pub(super) async fn default_organization(
         }
         None => Err(ApiError::not_found("there is no organization")),
     }
+}
+
+/// `GET /.well-known/openid-configuration`: for everybody.
+pub(super) async fn discovery(State(app): AppState) -> Result<Response, ApiError> {
+    answer(&app.signer.discovery())
+}
+
+/// `GET /.well-known/jwks.json`: for everybody.
+pub(super) async fn key_set(State(app): AppState) -> Result<Response, ApiError> {
+    answer(&app.signer.key_set())
 }
 
 async fn organizations(app: Arc<App>, principal: &Principal) -> Result<Vec<String>, ApiError> {
