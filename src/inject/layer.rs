@@ -4,7 +4,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{env::EnvMode, problem::Problem, quantity::Quantity, refresh};
+use super::{
+    env::EnvMode,
+    problem::{Problem, Warning},
+    quantity::Quantity,
+    refresh,
+};
 use crate::{
     agent::plan::{OnFailure, Projections, Source},
     esc::{
@@ -24,7 +29,7 @@ pub struct Read {
     /// What can't be understood.
     pub problems: Vec<Problem>,
     /// Legal but worrying things.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Everything one layer says. What it does not say is absent.

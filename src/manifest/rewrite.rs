@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{stream::Stream, workload};
 use crate::{
     codes::admission,
-    inject::{self, Context, Namespace, Outcome, Policy, Problem},
+    inject::{self, Context, Namespace, Outcome, Policy, Problem, Warning},
 };
 
 /// What became of one object that makes pods.
@@ -32,7 +32,7 @@ pub struct Injected {
     /// From the one to the other; empty when nothing changed.
     pub patch: Patch,
     /// Legal but worrying things.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Injects every pod and pod template of the streams. Namespaces among the documents speak for their pods; others are
