@@ -7,12 +7,14 @@ use clap::{Parser, Subcommand};
 pub mod access;
 pub mod agent;
 pub mod certs;
+pub mod check;
 pub mod demo;
 pub mod exec;
 pub mod exit;
 pub mod explain;
 pub mod get;
 pub mod inject;
+pub mod input;
 pub mod logging;
 pub mod names;
 pub mod output;
@@ -42,6 +44,7 @@ enum Command {
     Agent(agent::Args),
     Exec(exec::Args),
     Inject(inject::Args),
+    Check(check::Args),
     Explain(explain::Args),
     // For `helm test`; documented in docs/operations.md.
     #[command(hide = true)]
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Agent(args) => agent::run(args),
         Command::Exec(args) => exec::run(args),
         Command::Inject(args) => inject::run(args),
+        Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Server(args) => server::run(args),

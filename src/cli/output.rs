@@ -23,3 +23,12 @@ pub fn written(result: io::Result<()>) -> Result<(), Failure> {
         Ok(()) => Ok(()),
     }
 }
+
+/// Columns for text that a person reads: the terminal's; `COLUMNS` where it is set; else what fits most logs.
+pub fn width() -> usize {
+    /// A line that is still read with ease.
+    const DEFAULT: usize = 100;
+    let said = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
+    let terminal = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    said.or_else(terminal).filter(|columns| *columns > 0).unwrap_or(DEFAULT)
+}

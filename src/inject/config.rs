@@ -19,12 +19,91 @@ use crate::{
     yaml::{self, Dialect, YamlError},
 };
 
-/// Keys at the top of the document.
-const TOP: &[&str] = &["environments", "env", "files", "containers"];
-/// Keys of a variable in its long form.
-const VARIABLE: &[&str] = &["path", "format", "containers", "optional", "default"];
-/// Keys of a file in its long form.
-const FILE: &[&str] = &["path", "template", "format", "decode", "mode", "containers", "optional", "default"];
+/// A key of the document, at its top or in the long form of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    Environments,
+    Env,
+    Files,
+    Containers,
+    Path,
+    Template,
+    Format,
+    Decode,
+    Mode,
+    Optional,
+    Default,
+}
+
+impl Key {
+    /// At the top of the document.
+    pub const TOP: &'static [Self] = &[Self::Environments, Self::Env, Self::Files, Self::Containers];
+    /// In the long form of a variable.
+    pub const VARIABLE: &'static [Self] =
+        &[Self::Path, Self::Format, Self::Containers, Self::Optional, Self::Default];
+    /// In the long form of a file.
+    pub const FILE: &'static [Self] = &[
+        Self::Path,
+        Self::Template,
+        Self::Format,
+        Self::Decode,
+        Self::Mode,
+        Self::Containers,
+        Self::Optional,
+        Self::Default,
+    ];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Environments => "environments",
+            Self::Env => "env",
+            Self::Files => "files",
+            Self::Containers => "containers",
+            Self::Path => "path",
+            Self::Template => "template",
+            Self::Format => "format",
+            Self::Decode => "decode",
+            Self::Mode => "mode",
+            Self::Optional => "optional",
+            Self::Default => "default",
+        }
+    }
+
+    /// What it is for, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Environments => {
+                "The environments to open, organization/project/environment[@version]; the later lie over the earlier."
+            }
+            Self::Env => "Environment variables by name: a property path, or an entry that says more.",
+            Self::Files => {
+                "Files by name, which may have slashes: a property path, or an entry that says more."
+            }
+            Self::Containers => {
+                "The containers that receive: at the top instead of all of them, in an entry the only ones."
+            }
+            Self::Path => "The property to deliver.",
+            Self::Template => {
+                "The text of the file, as a template in which `values` is the whole environment."
+            }
+            Self::Format => {
+                "How the value is written; objects and arrays else by the file's extension or as JSON, scalars as they are."
+            }
+            Self::Decode => "How the value is decoded before it is written.",
+            Self::Mode => "Permission bits in octal, in quotes; 0444 if nothing is said.",
+            Self::Optional => {
+                "Whether the pod starts without it where the value is absent, null or empty; else an absent one keeps it from starting."
+            }
+            Self::Default => "What is delivered where the value is absent, null or empty.",
+        }
+    }
+}
+
+/// The names of keys.
+fn names(keys: &[Key]) -> Vec<&'static str> {
+    keys.iter().map(|key| key.name()).collect()
+}
 
 /// Reads the document into the layer that the annotations beside it have begun.
 pub fn read(text: &str, whose: Whose, out: &mut Read) {
@@ -33,7 +112,7 @@ pub fn read(text: &str, whose: Whose, out: &mut Read) {
         Ok(Value::Object(top)) => reader.top(&top),
         Ok(Value::Null) => {}
         Ok(_) => {
-            reader.unreadable(Focus::Whole, format_args!("expected the keys {}", TOP.join(", ")));
+            reader.unreadable(Focus::Whole, format_args!("expected the keys {}", names(Key::TOP).join(", ")));
         }
         Err((focus, error)) => reader.unreadable(focus, error),
     }
@@ -75,10 +154,10 @@ impl Reader<'_> {
         self.problem_at(codes::CONFIG, &[], focus, message);
     }
 
-    fn known_keys(&mut self, map: &Map<String, Value>, known: &[&str], at: At<'_>) {
-        for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
-            let hint = keys::nearest(key, known.iter().copied()).map_or_else(
-                || format!("known are {}", known.join(", ")),
+    fn known_keys(&mut self, map: &Map<String, Value>, known: &[Key], at: At<'_>) {
+        for key in map.keys().filter(|key| !known.iter().any(|known| known.name() == key.as_str())) {
+            let hint = keys::nearest(key, names(known)).map_or_else(
+                || format!("known are {}", names(known).join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
             let message = format_args!("unknown key `{key}`; {hint}");
@@ -88,7 +167,7 @@ impl Reader<'_> {
 
     fn top(&mut self, top: &Map<String, Value>) {
         let before = self.problems.len();
-        self.known_keys(top, TOP, &[]);
+        self.known_keys(top, Key::TOP, &[]);
         if let Some(value) = top.get("environments") {
             self.environments(value);
         }
@@ -142,7 +221,7 @@ impl Reader<'_> {
     }
 
     /// The long form of an entry, made of the short one if need be.
-    fn entry(&mut self, at: At<'_>, value: &Value, known: &[&str]) -> Option<Map<String, Value>> {
+    fn entry(&mut self, at: At<'_>, value: &Value, known: &[Key]) -> Option<Map<String, Value>> {
         match value {
             Value::String(path) => Some(Map::from_iter([("path".to_owned(), Value::String(path.clone()))])),
             Value::Object(entry) => {
@@ -219,7 +298,7 @@ impl Reader<'_> {
 
     fn variable(&mut self, name: &str, value: &Value) {
         let at: At<'_> = &["env", name];
-        let Some(entry) = self.entry(at, value, VARIABLE) else { return };
+        let Some(entry) = self.entry(at, value, Key::VARIABLE) else { return };
         let path = self.field(&entry, (at, "path"), codes::PATH, str::parse);
         let format = self.field(&entry, (at, "format"), codes::VALUE, values::format);
         let absent = self.absent(&entry, at);
@@ -242,7 +321,7 @@ impl Reader<'_> {
 
     fn file(&mut self, name: &str, value: &Value) {
         let at: At<'_> = &["files", name];
-        let Some(entry) = self.entry(at, value, FILE) else { return };
+        let Some(entry) = self.entry(at, value, Key::FILE) else { return };
         let path = self.field(&entry, (at, "path"), codes::PATH, str::parse).map(Source::Path);
         let template =
             self.field(&entry, (at, "template"), codes::VALUE, values::template).map(Source::Template);

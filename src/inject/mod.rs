@@ -37,6 +37,7 @@ mod refresh;
 mod rehearsal;
 mod request;
 mod resources;
+mod schema;
 mod sidecar;
 pub mod subject;
 mod values;
@@ -45,13 +46,14 @@ mod views;
 
 use document::Document;
 use json::Json;
-pub use namespace::Namespace;
+pub use namespace::{LABEL, Namespace, Opening};
 use patch::Patch;
 use pod::{Malformed, Pod};
 pub use policy::Policy;
 pub use problem::{Problem, Warning};
 pub use reconcile::rehearse;
 use request::Asked;
+pub use schema::config_schema;
 use subject::Subject;
 use version::{Releases, Version};
 
