@@ -5,6 +5,8 @@ use super::{
     finding::{Finding, Severity},
 };
 
+pub mod diff;
+pub mod explain;
 pub mod github;
 pub mod json;
 pub mod text;
