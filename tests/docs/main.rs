@@ -14,6 +14,7 @@ mod demo;
 mod examples;
 mod links;
 mod maps;
+mod offline;
 mod sections;
 mod tables;
 mod values;
