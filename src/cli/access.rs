@@ -2,6 +2,8 @@
 
 use std::{fs, io::Write, path::PathBuf, time::Duration};
 
+use tokio::runtime::Runtime;
+
 use super::exit::{Exit, Failure};
 use crate::{
     client::{AccessError, Budget, Cause, Client, Credentials, Repeat, Settings},
@@ -24,13 +26,40 @@ pub struct Access {
     /// Authorities to trust besides the public ones, in PEM
     #[arg(long, env = "ESC_INJECTOR_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Such authorities, where the caller has read them.
+    #[arg(skip)]
+    ca: Option<String>,
+}
+
+/// An ESC, ready to be asked.
+pub struct Connection {
+    client: Client,
+    runtime: Runtime,
+}
+
+impl Connection {
+    /// Opens an environment and reads all of it.
+    pub fn open(&mut self, reference: &Reference) -> Result<Value, AccessError> {
+        let Self { client, runtime } = self;
+        runtime.block_on(async { client.fetch(reference, &Budget::once(PATIENCE)).await })
+    }
 }
 
 impl Access {
+    /// With what was read from elsewhere: an address, and authorities in PEM.
+    pub fn new(api_url: String, token_file: Option<PathBuf>, ca: Option<String>) -> Self {
+        Self { api_url, token_file, ca_file: None, ca }
+    }
+
     /// Opens an environment and reads all of it.
     pub fn open(self, reference: &Reference) -> Result<Value, Failure> {
-        let ca = self.ca_file.map(|path| {
-            fs::read_to_string(&path).map_err(|error| {
+        self.connect()?.open(reference).map_err(|error| failure(&error))
+    }
+
+    /// Makes ready to ask: nothing is sent yet.
+    pub fn connect(&self) -> Result<Connection, Failure> {
+        let ca = self.ca_file.as_ref().map(|path| {
+            fs::read_to_string(path).map_err(|error| {
                 Failure::new(Exit::Configuration, format!("--ca-file {}: {error}", path.display()))
             })
         });
@@ -38,19 +67,18 @@ impl Access {
         let url = self.api_url.trim_end_matches('/');
         let settings = Settings {
             url: url.strip_suffix("/api/esc").unwrap_or(url).to_owned(),
-            ca: ca.transpose()?,
+            ca: ca.transpose()?.or_else(|| self.ca.clone()),
             https_proxy: None,
             no_proxy: None,
             opens: Repeat::WithCare,
         };
-        let credentials = credentials(self.token_file)?;
-        let mut client = Client::new(&settings, credentials).map_err(|error| failure(&error))?;
+        let credentials = credentials(self.token_file.clone())?;
+        let client = Client::new(&settings, credentials).map_err(|error| failure(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::new(Exit::Internal, format!("starting the runtime: {error}")))?;
-        let opened = runtime.block_on(async { client.fetch(reference, &Budget::once(PATIENCE)).await });
-        opened.map_err(|error| failure(&error))
+        Ok(Connection { client, runtime })
     }
 }
 
@@ -58,6 +86,11 @@ impl Access {
 pub fn warn(message: &str) {
     // Nobody is left to tell when stderr itself is closed.
     let _ = writeln!(anstream::stderr(), "warning: {message}");
+}
+
+/// The address that ESC's own tools use.
+pub fn backend_url() -> Option<String> {
+    std::env::var("PULUMI_BACKEND_URL").ok().filter(|url| !url.is_empty())
 }
 
 /// Where ESC's own tools look for the token.
@@ -75,9 +108,9 @@ pub fn credentials(file: Option<PathBuf>) -> Result<Credentials, Failure> {
     }
 }
 
-/// A failure with the exit code that scripts rely on.
-pub fn failure(error: &AccessError) -> Failure {
-    let exit = match &error.cause {
+/// The exit code that scripts rely on.
+pub fn exit(error: &AccessError) -> Exit {
+    match &error.cause {
         Cause::Unreachable { .. } | Cause::Untrusted { .. } => Exit::Unreachable,
         Cause::Throttled { .. } | Cause::Failing { .. } | Cause::Conflict | Cause::SessionGone => {
             Exit::Temporary
@@ -92,7 +125,11 @@ pub fn failure(error: &AccessError) -> Failure {
         | Cause::BadRequest
         | Cause::Malformed { .. }
         | Cause::TooLarge { .. } => Exit::Data,
-    };
+    }
+}
+
+/// A failure with its exit code.
+pub fn failure(error: &AccessError) -> Failure {
     // The fix of a code is for pods.
-    Failure::new(exit, format!("[{}] {error}", error.code()))
+    Failure::new(exit(error), format!("[{}] {error}", error.code()))
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     exit::{Exit, Failure},
-    inject, output,
+    input, output,
 };
 use crate::{
     convert::{self, Conversion, Document, Finding, Input, Level, Options},
@@ -60,8 +60,10 @@ fn keys(text: &str) -> Result<(String, BTreeSet<String>), String> {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let inputs: Vec<_> =
-        inject::read_all(args.filename)?.into_iter().map(|(name, text)| Input { name, text }).collect();
+    let inputs: Vec<_> = input::read_all(&args.filename)?
+        .into_iter()
+        .map(|text| Input { name: text.name().to_owned(), text: text.text })
+        .collect();
     let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, more) in args.keys {
         keys.entry(name).or_default().extend(more);

@@ -1,8 +1,8 @@
 //! `esc-injector inject`: manifests in, mutated manifests out, as the webhook would make them.
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -10,19 +10,22 @@ use serde_json::json;
 
 use super::{
     exit::{Exit, Failure},
-    output,
+    input, output,
     policy::PolicyArgs,
 };
 use crate::{
     manifest::{
+        check,
+        report::{
+            diff,
+            explain::{self, Explained},
+        },
         rewrite::{self, Injected, Rewritten},
-        stream::Stream,
+        stream::{Stream, StreamError},
+        workload,
     },
     yaml,
 };
-
-/// Manifests larger than this are no manifests.
-const MAX_INPUT: u64 = 64 * 1024 * 1024;
 
 /// Mutate manifests offline, as the webhook would.
 #[derive(Debug, clap::Args)]
@@ -34,11 +37,14 @@ pub struct Args {
     #[arg(short, long, default_value = "default")]
     namespace: String,
     /// Print the JSON Patch of each object instead
-    #[arg(long, conflicts_with = "diff")]
+    #[arg(long, conflicts_with_all = ["diff", "explain"])]
     patch: bool,
     /// Print what changes instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "explain")]
     diff: bool,
+    /// Print what the containers will see instead, in words
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -47,9 +53,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let policy = args.policy.into_policy()?;
     let mut streams = Vec::new();
-    for (name, text) in read_all(args.filename)? {
-        let stream =
-            Stream::read(&text).map_err(|error| Failure::new(Exit::Data, format!("{name}: {error}")))?;
+    for text in input::read_all(&args.filename)? {
+        let unreadable = |error: StreamError| Failure::new(Exit::Data, format!("{}: {error}", text.name()));
+        let stream = Stream::read(&text.text).map_err(unreadable)?;
         streams.push(stream);
     }
     let rewritten = rewrite::rewrite(&mut streams, &policy, &args.namespace);
@@ -59,6 +65,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             print_patches(out, &rewritten)
         } else if args.diff {
             print_diffs(out, &rewritten)
+        } else if args.explain {
+            print_explanations(out, &rewritten)
         } else {
             let texts: Vec<_> = streams.iter().map(Stream::write).collect();
             let separator = if streams.iter().all(Stream::is_json) { "" } else { "---\n" };
@@ -112,74 +120,21 @@ fn print_patches(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()>
 fn print_diffs(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
     for (object, injected) in changed(rewritten) {
         let (before, after) = (yaml::emit(&injected.before), yaml::emit(&injected.after));
-        let diff = similar::TextDiff::from_lines(&before, &after);
-        let name = &object.name;
-        write!(out, "{}", diff.unified_diff().header(&format!("a/{name}"), &format!("b/{name}")))?;
+        diff::write(out, &object.name, &before, &after)?;
     }
     Ok(())
 }
 
-/// Every input with a name for messages.
-pub(super) fn read_all(names: Vec<PathBuf>) -> Result<Vec<(String, String)>, Failure> {
-    if names.is_empty() {
-        if io::stdin().is_terminal() {
-            return Err(Failure::new(
-                Exit::Usage,
-                "nothing to read: name a file with -f, or pipe manifests in",
-            ));
+fn print_explanations(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
+    let done = rewritten.iter().filter_map(|object| Some((object, object.result.as_ref().ok()?)));
+    for (index, (object, injected)) in done.enumerate() {
+        let Some((_, pod)) = workload::pod(&injected.after) else { continue };
+        let plan = check::plan_of(pod).filter(|_| injected.asks);
+        if index > 0 {
+            writeln!(out)?;
         }
-        return Ok(vec![read_stdin()?]);
+        let Rewritten { name, namespace, .. } = object;
+        explain::write(out, &Explained { name, namespace, pod, plan: plan.as_ref() }, output::width())?;
     }
-    let mut inputs = Vec::new();
-    for name in names {
-        if name.as_os_str() == "-" {
-            inputs.push(read_stdin()?);
-        } else if name.is_dir() {
-            for file in manifests_in(&name).map_err(|error| unreadable(&name, &error))? {
-                inputs.push(read_file(&file)?);
-            }
-        } else {
-            inputs.push(read_file(&name)?);
-        }
-    }
-    Ok(inputs)
-}
-
-fn read_stdin() -> Result<(String, String), Failure> {
-    let name = "standard input".to_owned();
-    let text = read_limited(io::stdin().lock()).map_err(|error| unreadable(Path::new(&name), &error))?;
-    Ok((name, text))
-}
-
-fn read_file(path: &Path) -> Result<(String, String), Failure> {
-    let text = std::fs::File::open(path).and_then(read_limited).map_err(|error| unreadable(path, &error))?;
-    Ok((path.display().to_string(), text))
-}
-
-fn read_limited(reader: impl Read) -> io::Result<String> {
-    let mut text = String::new();
-    reader.take(MAX_INPUT + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_INPUT {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
-    }
-    Ok(text)
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Data, format!("{}: {error}", path.display()))
-}
-
-/// The manifests of a directory, by name.
-fn manifests_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let is_manifest =
-            path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json");
-        if is_manifest && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+    Ok(())
 }

@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub mod access;
 pub mod agent;
 pub mod certs;
+pub mod check;
 pub mod completions;
 pub mod convert;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod exit;
 pub mod explain;
 pub mod get;
 pub mod inject;
+pub mod input;
 pub mod invocation;
 pub mod logging;
 pub mod names;
@@ -48,6 +50,7 @@ enum Command {
     Agent(agent::Args),
     Exec(exec::Args),
     Inject(inject::Args),
+    Check(check::Args),
     Explain(explain::Args),
     Doctor(doctor::Args),
     Convert(convert::Args),
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Agent(args) => agent::run(args),
         Command::Exec(args) => exec::run(args),
         Command::Inject(args) => inject::run(args),
+        Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Convert(args) => convert::run(args),

@@ -33,7 +33,8 @@ pub fn width() -> usize {
     const WIDEST: usize = 80;
     /// Below, there is no text any more but a column of words.
     const NARROWEST: usize = 20;
-    let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    let terminal = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    let terminal = terminal.filter(|columns| *columns > 0);
     let said = || env::var("COLUMNS").ok()?.parse().ok();
     terminal.or_else(said).unwrap_or(WIDEST).clamp(NARROWEST, WIDEST)
 }

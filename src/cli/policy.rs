@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// ESC's address unless somebody says otherwise.
+const API_URL: &str = "https://api.pulumi.com";
+
 /// Settings that decide what is injected.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Injection policy")]
@@ -29,7 +32,7 @@ pub struct PolicyArgs {
     #[arg(long, env = "ESC_INJECTOR_AGENT_IMAGE", value_name = "REF", default_value = concat!("ghcr.io/esc-injector/esc-injector:", env!("CARGO_PKG_VERSION")))]
     pub agent_image: String,
     /// ESC's address, with or without /api/esc
-    #[arg(long, env = "ESC_INJECTOR_API_URL", value_name = "URL", default_value = "https://api.pulumi.com")]
+    #[arg(long, env = "ESC_INJECTOR_API_URL", value_name = "URL", default_value = API_URL)]
     pub api_url: String,
     /// Another address that an annotation may choose (repeatable)
     #[arg(long, env = "ESC_INJECTOR_ALLOW_API_URL", value_name = "URL", value_delimiter = ',')]
@@ -101,6 +104,13 @@ fn duration_flag(text: &str) -> Result<Duration, String> {
 }
 
 impl PolicyArgs {
+    /// Uses this address of ESC, unless another was given.
+    pub fn prefer_api_url(&mut self, url: String) {
+        if self.api_url == API_URL {
+            self.api_url = url;
+        }
+    }
+
     /// Checks the flags and reads the files they name.
     pub fn into_policy(self) -> Result<Policy, Failure> {
         let ca_pem = self.ca_file.as_deref().map(read_certificates).transpose()?;

@@ -11,6 +11,7 @@
 //! | ESC4xx | [`delivery`] | on call: the environment's values can't be delivered as asked |
 //! | ESC5xx | [`exec`] | on call: the wrapper can't start the application |
 //! | ESC6xx | [`refresh`] | on call: values can't be kept fresh, or the application can't be told |
+//! | ESC7xx | [`manifest`] | the author of a manifest: what `check` finds before there is a pod |
 //! | ESC8xx | [`installation`] | the platform team: what the API server and `probe` think of the installation |
 //! | ESC90x–ESC94x | [`admission`] | the platform team: the admission itself |
 //! | ESC95x–ESC97x | [`cluster`] | the platform team: the API server, and the certificates kept there |
@@ -24,6 +25,7 @@ pub mod cluster;
 pub mod delivery;
 pub mod exec;
 pub mod installation;
+pub mod manifest;
 pub mod pod;
 pub mod refresh;
 
@@ -92,6 +94,7 @@ pub fn all() -> impl Iterator<Item = Code> {
         delivery::ALL,
         exec::ALL,
         refresh::ALL,
+        manifest::ALL,
         installation::ALL,
         admission::ALL,
         cluster::ALL,

@@ -412,7 +412,7 @@ fn tell(manifest: usize, pod: &Value, delivery: &Delivery, namespace: &str, repo
         }
         inject::Outcome::Injected { warnings, .. } | inject::Outcome::Skipped { warnings } => {
             for warning in warnings {
-                at.note("", warning, "");
+                at.note("", warning.to_string(), "");
             }
         }
     }

@@ -6,7 +6,8 @@ use super::{
     config,
     keys::{self, Family, Key, PREFIX, Parsed},
     layer::{Absent, File, Read, Resource, TokenSecret, Variable},
-    problem::Problem,
+    problem::{Problem, Warning},
+    subject::Subject,
     values,
 };
 use crate::{
@@ -51,8 +52,7 @@ pub fn read<'a>(source: Source, annotations: impl Iterator<Item = (&'a str, &'a 
         }
     }
     if let Some(text) = config {
-        let subject = reader.subject(Key::Config.name());
-        config::read(text, &subject, &mut reader.out);
+        config::read(text, source, &mut reader.out);
     }
     reader.out
 }
@@ -68,12 +68,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn subject(&self, key: &str) -> String {
-        match self.source {
-            Source::Pod => format!("{PREFIX}{key}"),
-            Source::Namespace => format!("namespace annotation {PREFIX}{key}"),
-            Source::Operator => format!("operator default {key}"),
-        }
+    fn subject(&self, key: &str) -> Subject {
+        Subject::Annotation { source: self.source, key: key.to_owned() }
     }
 
     fn problem(&mut self, code: Code, key: &str, message: impl Into<String>) {
@@ -109,7 +105,8 @@ impl Reader {
             Key::Inject | Key::Status => {
                 let subject = self.subject(name);
                 let code = codes::NO_MEANING;
-                self.out.warnings.push(format!("[{code}] {subject} has no meaning here and is ignored"));
+                let message = format!("{subject} has no meaning here and is ignored");
+                self.out.warnings.push(Warning::new(code, subject, message));
             }
             Key::AllowedEnvironments => {
                 if self.source != Source::Namespace {

@@ -7,9 +7,10 @@ use super::{
     layer::EnvMode,
     names::{self, BINARY, ENV_DIR},
     pod::Container,
-    problem::Problem,
+    problem::{Problem, Warning},
     references::{self, Delivered},
     request::Request,
+    subject::Subject,
     version::{Releases, Version},
     views::View,
 };
@@ -51,7 +52,7 @@ impl Asked<'_> {
         self,
         container: &Container<'_>,
         problems: &mut Vec<Problem>,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Way {
         let Self { view, request, .. } = self;
         if !view.needs_variables() && !view.projections.files() {
@@ -72,7 +73,7 @@ impl Asked<'_> {
             (EnvMode::Kubelet, _) => match self.kubelet_cannot() {
                 None => false,
                 Some(why) => {
-                    let subject = format!("container {}", container.name);
+                    let subject = Subject::container(container.name);
                     problems.push(Problem::invalid(codes::KUBELET_ENV, subject, why));
                     return Way::None;
                 }
@@ -90,11 +91,11 @@ impl Asked<'_> {
         let command = command.unwrap_or_default();
         let expansions = references::expansions(container, &command, &delivered);
         if expansions.shows_on_command_line {
-            warnings.push(format!(
-                "[{}] container {}: its command line refers to a delivered variable, whose value shows in ps",
-                codes::ON_COMMAND_LINE,
+            let message = format!(
+                "container {}: its command line refers to a delivered variable, whose value shows in ps",
                 container.name
-            ));
+            );
+            warnings.push(Warning::new(codes::ON_COMMAND_LINE, Subject::container(container.name), message));
         }
         if !is_wrapped {
             problems.extend(self.empty_defaults(container));
@@ -126,7 +127,7 @@ impl Asked<'_> {
                     "container `{}` sets it in its own env; remove one of the two, or leave the container out with esc.pulumi.com/containers",
                     container.name
                 );
-                Problem::invalid(codes::VARIABLE_TAKEN, format!("variable {}", entry.name), message)
+                Problem::invalid(codes::VARIABLE_TAKEN, Subject::Variable(entry.name.to_string()), message)
             })
             .collect()
     }
@@ -153,7 +154,7 @@ impl Asked<'_> {
                     "its default is empty, which kubelet takes for missing, and it delivers the variables of container `{}`; make it optional instead, and it is unset",
                     container.name
                 );
-                Problem::invalid(delivery::KUBELET_EMPTY, format!("variable {}", entry.name), message)
+                Problem::invalid(delivery::KUBELET_EMPTY, Subject::Variable(entry.name.to_string()), message)
             })
             .collect()
     }
@@ -182,7 +183,7 @@ impl Asked<'_> {
 fn no_command(container: &str) -> Problem {
     Problem::invalid(
         codes::NO_COMMAND,
-        format!("container {container}"),
+        Subject::container(container),
         format!(
             "variables need a command, and its command is only known from the image; add esc.pulumi.com/command.{container}: '[\"/path/to/program\"]', or a `command` in the container"
         ),

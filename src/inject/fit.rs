@@ -4,14 +4,15 @@ use super::{
     Context,
     env::{self, Way},
     json::Json,
-    keys::{Key, PREFIX},
+    keys::Key,
     mounts, names,
     ours::Earlier,
     owner::{self, Owner},
     pod::Pod,
-    problem::Problem,
+    problem::{Problem, Warning},
     receivers,
     request::Request,
+    subject::Subject,
     views::{self, View},
 };
 use crate::{
@@ -27,7 +28,7 @@ pub struct Fit<'a> {
     /// What stands in the way.
     pub problems: Vec<Problem>,
     /// Legal but worrying things.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// What the injection looks like, whatever it gets its values from.
@@ -125,9 +126,10 @@ pub fn fit<'a>(
         fitted.push(Fitted { view, wrapper, kubelet });
     }
     if request.refresh.is_none() && pod.never_restarts && request.on_failure == OnFailure::Block {
-        warnings.push(format!(
-            "[{}] restartPolicy is Never: if ESC can't be reached within the timeout, the pod fails for good",
-            codes::NEVER_RESTARTS
+        warnings.push(Warning::new(
+            codes::NEVER_RESTARTS,
+            Subject::Field("spec.restartPolicy".to_owned()),
+            "restartPolicy is Never: if ESC can't be reached within the timeout, the pod fails for good",
         ));
     }
     warnings.extend(refresh_warnings(pod, request));
@@ -136,12 +138,13 @@ pub fn fit<'a>(
 }
 
 /// What is worrying about keeping values fresh in this pod.
-fn refresh_warnings(pod: &Pod<'_>, request: &Request) -> Vec<String> {
+fn refresh_warnings(pod: &Pod<'_>, request: &Request) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if request.shares_processes {
-        warnings.push(format!(
-            "[{}] the pod's containers see each other's processes, and those of the same user their variables and memory too",
-            codes::SHARED_PROCESSES
+        warnings.push(Warning::new(
+            codes::SHARED_PROCESSES,
+            Subject::key(Key::ShareProcessNamespace),
+            "the pod's containers see each other's processes, and those of the same user their variables and memory too",
         ));
     }
     let Some(refresh) = &request.refresh else { return warnings };
@@ -153,16 +156,15 @@ fn refresh_warnings(pod: &Pod<'_>, request: &Request) -> Vec<String> {
         .map(|container| container.name)
         .collect();
     if restarts && !again.is_empty() {
-        warnings.push(format!(
-            "[{}] on-change: restart runs the init containers again each time: {}",
-            codes::INIT_AGAIN,
-            again.join(", ")
-        ));
+        let message =
+            format!("on-change: restart runs the init containers again each time: {}", again.join(", "));
+        warnings.push(Warning::new(codes::INIT_AGAIN, Subject::key(Key::OnChange), message));
     }
     if !restarts && request.files.is_empty() && !request.projections.files() {
-        warnings.push(format!(
-            "[{}] nothing but variables is delivered, and a running process keeps its own: only a restart brings refreshed ones",
-            codes::REFRESH_UNSEEN
+        warnings.push(Warning::new(
+            codes::REFRESH_UNSEEN,
+            Subject::key(Key::Refresh),
+            "nothing but variables is delivered, and a running process keeps its own: only a restart brings refreshed ones",
         ));
     }
     warnings
@@ -172,9 +174,12 @@ fn refresh_warnings(pod: &Pod<'_>, request: &Request) -> Vec<String> {
 fn taken_names(pod: &Pod<'_>) -> Vec<Problem> {
     let containers =
         pod.all_containers().map(|container| container.name).filter(|name| *name == names::AGENT);
-    let containers = containers.map(|name| format!("container {name}"));
-    let volumes =
-        pod.volumes.iter().filter(|name| names::is_our_volume(name)).map(|name| format!("volume {name}"));
+    let containers = containers.map(Subject::container);
+    let volumes = pod
+        .volumes
+        .iter()
+        .filter(|name| names::is_our_volume(name))
+        .map(|name| Subject::Volume((*name).to_owned()));
     containers
         .chain(volumes)
         .map(|subject| {
@@ -192,5 +197,5 @@ fn taken_port(pod: &Pod<'_>, request: &Request) -> Option<Problem> {
     let port = request.refresh.as_ref()?.metrics_port?;
     let container = pod.all_containers().find(|container| container.ports.contains(&i64::from(port)))?;
     let message = format!("{port} is a port of container `{}`; choose a free one", container.name);
-    Some(Problem::invalid(codes::PORT_TAKEN, format!("{PREFIX}{}", Key::MetricsPort), message))
+    Some(Problem::invalid(codes::PORT_TAKEN, Subject::key(Key::MetricsPort), message))
 }

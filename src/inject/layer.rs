@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{problem::Problem, quantity::Quantity};
+use super::{
+    problem::{Problem, Warning},
+    quantity::Quantity,
+};
 use crate::{
     agent::plan::{OnChange, OnFailure, Projections, Source},
     esc::{
@@ -24,7 +27,7 @@ pub struct Read {
     /// What can't be understood.
     pub problems: Vec<Problem>,
     /// Legal but worrying things.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Everything one layer says. What it does not say is absent.

@@ -37,20 +37,24 @@ mod refresh;
 mod rehearsal;
 mod request;
 mod resources;
+mod schema;
 mod sidecar;
+pub mod subject;
 mod values;
 pub mod version;
 mod views;
 
 use document::Document;
 use json::Json;
-pub use namespace::Namespace;
+pub use namespace::{LABEL, Namespace, Opening};
 use patch::Patch;
 use pod::{Malformed, Pod};
 pub use policy::Policy;
-pub use problem::Problem;
+pub use problem::{Problem, Warning};
 pub use reconcile::rehearse;
 use request::Asked;
+pub use schema::config_schema;
+use subject::Subject;
 use version::{Releases, Version};
 
 use crate::codes::pod as codes;
@@ -83,14 +87,14 @@ pub enum Outcome {
     /// Not ours, or nothing to do: allowed as it is.
     Skipped {
         /// Legal but worrying things.
-        warnings: Vec<String>,
+        warnings: Vec<Warning>,
     },
     /// Injected; an empty patch when it already was.
     Injected {
         /// RFC 6902; applies to the pod as given.
         patch: Patch,
         /// Legal but worrying things.
-        warnings: Vec<String>,
+        warnings: Vec<Warning>,
     },
     /// It asked and can't have it. Never empty.
     Refused(Vec<Problem>),
@@ -155,7 +159,11 @@ pub fn decide(document: &Document<'_>, context: &Context<'_>) -> Outcome {
         Ok(pod) => pod,
         Err(Malformed { field, expected }) => {
             let message = format!("expected {expected}");
-            return Outcome::Refused(vec![Problem::invalid(codes::MALFORMED, field, message)]);
+            return Outcome::Refused(vec![Problem::invalid(
+                codes::MALFORMED,
+                Subject::Field(field),
+                message,
+            )]);
         }
     };
     if found.is_windows {
@@ -163,7 +171,8 @@ pub fn decide(document: &Document<'_>, context: &Context<'_>) -> Outcome {
         return if asks {
             Outcome::Refused(vec![Problem::invalid(codes::WINDOWS, "the pod", why)])
         } else {
-            Outcome::Skipped { warnings: vec![format!("[{}] not injected: the pod {why}", codes::WINDOWS)] }
+            let message = format!("not injected: the pod {why}");
+            Outcome::Skipped { warnings: vec![Warning::new(codes::WINDOWS, "the pod", message)] }
         };
     }
     let (stripped, earlier) = ours::strip(found.clone());

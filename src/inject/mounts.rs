@@ -5,6 +5,7 @@ use super::{
     names::{BINARY_DIR, BINARY_VOLUME, ENV_DIR, env_volume, files_volume},
     pod::Container,
     problem::Problem,
+    subject::Subject,
 };
 use crate::codes::pod as codes;
 
@@ -44,7 +45,8 @@ pub fn of_receiver(mount_path: &str, has_files: bool, is_wrapped: bool, view: us
 pub fn conflicts(container: &Container<'_>, planned: &[Planned]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut problem = |code, path: &str, message: String| {
-        problems.push(Problem::invalid(code, format!("container {}, mount {path}", container.name), message));
+        let subject = Subject::Mount { container: container.name.to_owned(), path: path.to_owned() };
+        problems.push(Problem::invalid(code, subject, message));
     };
     for (index, ours) in planned.iter().enumerate() {
         for mount in &container.mounts {

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::PREFIX;
+use super::{
+    annotations::{self, Source},
+    keys::PREFIX,
+    problem::{Problem, Warning},
+};
 
 /// The label that opens a namespace for injection, without the prefix.
-const LABEL: &str = "injection";
+pub const LABEL: &str = "injection";
+/// The label's value that has pods injected that ask.
+const ENABLED: &str = "enabled";
 /// The label's value that has every pod injected.
 const ALL: &str = "all";
 
@@ -19,7 +25,36 @@ pub struct Namespace {
     pub everyone: bool,
 }
 
+/// Whether a namespace is open for injection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// It is.
+    Open,
+    /// It has no label.
+    Unlabelled,
+    /// Its label has a value that opens nothing.
+    OtherValue,
+}
+
+impl Opening {
+    /// By the value of the label.
+    pub fn of(label: Option<&str>) -> Self {
+        match label {
+            Some(ENABLED | ALL) => Self::Open,
+            Some(_) => Self::OtherValue,
+            None => Self::Unlabelled,
+        }
+    }
+}
+
 impl Namespace {
+    /// What is wrong with its annotations, before it is wrong for every pod of it; and what is worrying.
+    pub fn judge(&self) -> (Vec<Problem>, Vec<Warning>) {
+        let pairs = self.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let read = annotations::read(Source::Namespace, pairs);
+        (read.problems, read.warnings)
+    }
+
     /// Reads the namespace's labels and annotations.
     pub fn read<'a>(
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,

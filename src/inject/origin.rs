@@ -2,10 +2,11 @@
 
 use super::{
     Context, annotations,
-    keys::{Key, PREFIX},
+    keys::Key,
     layer::TokenSecret,
     policy::{AuthMode, Policy},
     problem::Problem,
+    subject::Subject,
 };
 use crate::{
     codes::annotations as codes,
@@ -71,15 +72,11 @@ pub fn judge(said: Said, context: &Context<'_>, problems: &mut Vec<Problem>) -> 
     (!environments.is_empty()).then_some(Origin { environments, identity, api_url })
 }
 
-fn subject(key: Key) -> String {
-    format!("{PREFIX}{key}")
-}
-
 fn api_url(chosen: Option<String>, policy: &Policy, problems: &mut Vec<Problem>) -> String {
     let Some(url) = chosen else { return policy.api_url.clone() };
     if url != policy.api_url && !policy.allowed_api_urls.contains(&url) {
         let message = format!("`{url}` is not on the operator's list");
-        problems.push(Problem::forbidden(codes::API_URL, subject(Key::ApiUrl), message));
+        problems.push(Problem::forbidden(codes::API_URL, Subject::key(Key::ApiUrl), message));
     }
     url
 }
@@ -89,7 +86,7 @@ fn environments(
     context: &Context<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Reference> {
-    let subject = subject(Key::Environment);
+    let subject = Subject::key(Key::Environment);
     let references = chosen.unwrap_or_default();
     if let Some(patterns) = context.namespace_annotations.and_then(annotations::allowed_environments) {
         for reference in references.iter().filter(|reference| !allows(&patterns, reference)) {
@@ -98,7 +95,7 @@ fn environments(
                 context.namespace,
                 patterns.join(", ")
             );
-            problems.push(Problem::forbidden(codes::ENVIRONMENT_NOT_ALLOWED, subject.as_str(), message));
+            problems.push(Problem::forbidden(codes::ENVIRONMENT_NOT_ALLOWED, subject.clone(), message));
         }
     }
     if references.is_empty() {
@@ -141,7 +138,7 @@ fn identity(
     }
     if policy.auth == AuthMode::Token {
         let message = "is missing on the pod and on its namespace, and the operator chose static tokens";
-        problems.push(Problem::invalid(codes::TOKEN_SECRET, subject(Key::AccessTokenSecret), message));
+        problems.push(Problem::invalid(codes::TOKEN_SECRET, Subject::key(Key::AccessTokenSecret), message));
         return None;
     }
     if let Some(audience) = &audience
@@ -149,7 +146,11 @@ fn identity(
         && !policy.allowed_audiences.iter().any(|pattern| Pattern::new(pattern).matches(audience))
     {
         let message = format!("`{audience}` is not on the operator's list");
-        problems.push(Problem::forbidden(codes::AUDIENCE, subject(Key::ServiceAccountAudience), message));
+        problems.push(Problem::forbidden(
+            codes::AUDIENCE,
+            Subject::key(Key::ServiceAccountAudience),
+            message,
+        ));
     }
     let chosen = audience.or_else(|| policy.audience.clone());
     let token_type = token_type.unwrap_or_else(|| policy.token_type.clone());

@@ -8,6 +8,8 @@ use super::{
     json::Json,
     names::{AGENT, BINARY, is_our_volume},
     pod::{Container, Launcher, Pod, WordList},
+    problem::Warning,
+    subject::Subject,
 };
 use crate::{
     agent::{
@@ -33,16 +35,16 @@ pub fn is_agent(container: &Container<'_>) -> bool {
 
 /// A warning for a pod that is left as it is and carries our container all the same: somebody copied a live pod, and
 /// took back what it asked for. Its author wrote the container, so it stays.
-pub fn left_behind(document: &Document<'_>) -> Option<String> {
+pub fn left_behind(document: &Document<'_>) -> Option<Warning> {
     fn find<'a>(list: Option<&'a Json<'a>>, name: &str) -> Option<&'a Json<'a>> {
         list?.as_list()?.iter().find(|item| item.get("name").and_then(Json::as_str) == Some(name))
     }
     let agent = find(document.root().get("spec")?.get("initContainers"), AGENT)?;
     find(agent.get("env"), plan::VARIABLE)?;
-    Some(format!(
-        "[{}] the pod does not ask for injection, and still has the container {AGENT} of an earlier one: remove it and its volumes, or the pod opens the environment as before",
-        codes::LEFT_BEHIND
-    ))
+    let message = format!(
+        "the pod does not ask for injection, and still has the container {AGENT} of an earlier one: remove it and its volumes, or the pod opens the environment as before"
+    );
+    Some(Warning::new(codes::LEFT_BEHIND, Subject::container(AGENT), message))
 }
 
 /// The pod without what is ours, and what was found of it.

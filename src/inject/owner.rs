@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
+    keys::Key,
     pod::{Container, Pod},
     policy::Policy,
     problem::Problem,
+    subject::Subject,
     views::View,
 };
 use crate::{agent::plan::FileEntry, codes::pod as codes, esc::names::FileName};
@@ -53,7 +55,7 @@ pub fn decide(
             let fs_group = if mode & 0o040 == 0 { "" } else { "set the pod's securityContext.fsGroup, or " };
             Problem::invalid(
                 codes::MODE_OWNER,
-                format!("file {name}, mode {mode:04o}"),
+                Subject::File { name: name.to_string(), mode: Some(*mode) },
                 format!("nobody would be able to read it: {fs_group}give every receiving container the same runAsUser above 0, or drop the mode"),
             )
         }));
@@ -67,7 +69,11 @@ pub fn decide(
         readers.extend(targets.filter(is_running));
         if common_uid(pod, &readers).is_none() {
             let message = "the agent can only signal processes of its own user: give every receiving container the same runAsUser above 0";
-            refusals.push(Problem::invalid(codes::SIGNAL_USER, "on-change: signal", message));
+            refusals.push(Problem::invalid(
+                codes::SIGNAL_USER,
+                Subject::Words("on-change: signal", Some(Key::OnChange)),
+                message,
+            ));
         }
     }
     if !refusals.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::subject::Subject;
 use crate::codes::Code;
 
 /// One thing that keeps a pod from being injected. Names the thing, the reason and the fix.
@@ -10,7 +11,7 @@ pub struct Problem {
     /// Stable code.
     pub code: Code,
     /// What it is about: an annotation, a container, a field.
-    pub subject: String,
+    pub subject: Subject,
     /// What is wrong, and what to write instead.
     pub message: String,
     /// Whether an operator's rule forbids it (403), rather than it being malformed (422).
@@ -19,12 +20,12 @@ pub struct Problem {
 
 impl Problem {
     /// A thing that is malformed or impossible.
-    pub fn invalid(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn invalid(code: Code, subject: impl Into<Subject>, message: impl Into<String>) -> Self {
         Self { code, subject: subject.into(), message: message.into(), forbidden: false }
     }
 
     /// A thing that an operator's rule forbids.
-    pub fn forbidden(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn forbidden(code: Code, subject: impl Into<Subject>, message: impl Into<String>) -> Self {
         Self { forbidden: true, ..Self::invalid(code, subject, message) }
     }
 }
@@ -33,6 +34,30 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("[{}] {}: {}", self.code, self.subject, self.message);
         f.write_str(&shortened(&one_line(&text)))
+    }
+}
+
+/// A thing that is legal and worrying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Stable code.
+    pub code: Code,
+    /// What it is about; the message says it too, where that needs saying.
+    pub subject: Subject,
+    /// What is worrying.
+    pub message: String,
+}
+
+impl Warning {
+    /// A thing that is legal and worrying.
+    pub fn new(code: Code, subject: impl Into<Subject>, message: impl Into<String>) -> Self {
+        Self { code, subject: subject.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}", self.code, self.message)
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{
-    keys::{self, Key, PREFIX},
+    keys::{self, Key},
     ours::Earlier,
     pod::{Container, Pod},
     policy::Policy,
-    problem::Problem,
+    problem::{Problem, Warning},
     request::Request,
+    subject::Subject,
 };
 use crate::codes::pod as codes;
 
@@ -36,7 +37,7 @@ pub fn place<'a>(
     request: &Request,
     policy: &Policy,
     earlier: Option<&Earlier>,
-) -> (Placement<'a>, Vec<Problem>, Vec<String>) {
+) -> (Placement<'a>, Vec<Problem>, Vec<Warning>) {
     let position = position(pod, request, policy, earlier);
     let too_early: Vec<&str> =
         pod.init_containers.iter().take(position).map(|container| container.name).collect();
@@ -44,23 +45,23 @@ pub fn place<'a>(
     let excluded = |name: &str| policy.excluded_containers.iter().any(|known| known == name);
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    let mut check = |subject: &str, names: &[String]| {
+    let mut check = |subject: &Subject, names: &[String]| {
         for name in names {
             if too_early.contains(&name.as_str()) {
                 let message =
                     format!("init container `{name}` starts before the agent, when nothing is there yet");
-                problems.push(Problem::invalid(codes::STARTS_BEFORE, subject, message));
+                problems.push(Problem::invalid(codes::STARTS_BEFORE, subject.clone(), message));
             } else if !pod.all_containers().any(|container| container.name == name) {
-                problems.push(unknown(pod, subject, name));
+                problems.push(unknown(pod, subject.clone(), name));
             }
         }
     };
     if let Some(names) = &request.containers {
-        check(&format!("{PREFIX}{}", Key::Containers), names);
+        check(&Subject::key(Key::Containers), names);
     }
     let mut named: BTreeSet<&str> = BTreeSet::new();
     for (subject, names) in request.named_containers() {
-        check(&format!("{subject}, containers"), names);
+        check(&Subject::Receivers(Box::new(subject)), names);
         named.extend(names.iter().map(String::as_str));
     }
     let known = earlier.map(|earlier| earlier.receivers.as_slice()).filter(|names| !names.is_empty());
@@ -77,21 +78,21 @@ pub fn place<'a>(
             .iter()
             .filter(|name| !excluded(name) && !policy.start_after.iter().any(|first| first == *name))
         {
-            warnings.push(format!(
-                "[{}] init container {name} starts before the mesh sidecar, so before the agent, and receives nothing",
-                codes::RECEIVES_NOTHING
-            ));
+            let message = format!(
+                "init container {name} starts before the mesh sidecar, so before the agent, and receives nothing"
+            );
+            warnings.push(Warning::new(codes::RECEIVES_NOTHING, Subject::container(name), message));
         }
     }
     for name in request.commands.keys() {
         if !pod.all_containers().any(|container| container.name == name) {
-            problems.push(unknown(pod, &format!("{PREFIX}command.{name}"), name));
+            problems.push(unknown(pod, Subject::own(format!("command.{name}")), name));
         }
     }
     let is_readable = request.containers.as_ref().is_none_or(|names| !names.is_empty());
     if receivers.is_empty() && problems.is_empty() && is_readable {
         let message = "every container is excluded or starts before the agent; name the receivers";
-        problems.push(Problem::invalid(codes::NO_RECEIVER, format!("{PREFIX}{}", Key::Containers), message));
+        problems.push(Problem::invalid(codes::NO_RECEIVER, Subject::key(Key::Containers), message));
     }
     (Placement { position, receivers }, problems, warnings)
 }
@@ -121,7 +122,7 @@ fn position(pod: &Pod<'_>, request: &Request, policy: &Policy, earlier: Option<&
 /// Most names of containers that a refusal lists.
 const SHOWN: usize = 20;
 
-fn unknown(pod: &Pod<'_>, subject: &str, name: &str) -> Problem {
+fn unknown(pod: &Pod<'_>, subject: Subject, name: &str) -> Problem {
     let names: Vec<&str> = pod.all_containers().map(|container| container.name).collect();
     let hint = keys::nearest(name, names.iter().copied()).map_or_else(
         || match names.split_at_checked(SHOWN) {

@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Context,
-    keys::{Key, PREFIX},
-    layer::RefreshSettings,
-    pod::Pod,
-    problem::Problem,
-    values,
+    Context, keys::Key, layer::RefreshSettings, pod::Pod, problem::Problem, subject::Subject, values,
     version::Version,
 };
 use crate::{agent::plan::OnChange, codes::annotations as codes};
@@ -43,7 +38,7 @@ pub fn judge(
 ) -> Option<Refresh> {
     let policy = context.policy;
     let mut refuse = |key: Key, message: &str| {
-        problems.push(Problem::invalid(codes::CONTRADICTION, format!("{PREFIX}{key}"), message));
+        problems.push(Problem::invalid(codes::CONTRADICTION, Subject::key(key), message));
     };
     if said.shares_processes() && pod.has_host_pid {
         refuse(
@@ -78,32 +73,20 @@ pub fn judge(
     }
     if interval < policy.min_refresh {
         let message = format!("{interval:?} is less than the operator's minimum, {:?}", policy.min_refresh);
-        problems.push(Problem::forbidden(
-            codes::REFRESH_TOO_SHORT,
-            format!("{PREFIX}{}", Key::Refresh),
-            message,
-        ));
+        problems.push(Problem::forbidden(codes::REFRESH_TOO_SHORT, Subject::key(Key::Refresh), message));
     }
     if let OnChange::Post { url } = &on_change
         && !values::is_loopback_url(url)
         && !policy.allowed_on_change_urls.contains(url)
     {
         let message = format!("`{url}` is neither on this machine nor on the operator's list");
-        problems.push(Problem::forbidden(
-            codes::ON_CHANGE_URL,
-            format!("{PREFIX}{}", Key::OnChange),
-            message,
-        ));
+        problems.push(Problem::forbidden(codes::ON_CHANGE_URL, Subject::key(Key::OnChange), message));
     }
     if restarts && !context.releases().api_server_is_at_least(RESTARTS_ALL) {
         let message = format!(
             "restart needs an API server of {RESTARTS_ALL} or newer, and this one is not known to be; the operator can say so with --min-kubelet {RESTARTS_ALL}"
         );
-        problems.push(Problem::invalid(
-            codes::RESTART_UNSUPPORTED,
-            format!("{PREFIX}{}", Key::OnChange),
-            message,
-        ));
+        problems.push(Problem::invalid(codes::RESTART_UNSUPPORTED, Subject::key(Key::OnChange), message));
     }
     Some(Refresh {
         interval,

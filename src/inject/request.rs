@@ -8,13 +8,14 @@ use std::{
 use super::{
     Context,
     annotations::{self, Source},
-    keys::{Key, PREFIX},
+    keys::Key,
     layer::{EnvMode, File, Layer, Resource, Variable},
     origin::{self, Origin},
     pod::Pod,
-    problem::Problem,
+    problem::{Problem, Warning},
     quantity::Quantity,
     refresh::{self, Refresh},
+    subject::Subject,
 };
 use crate::{
     agent::plan::{self, FileEntry, OnFailure, Projections, VariableEntry},
@@ -39,7 +40,7 @@ pub struct Asked {
     /// What keeps the pod from being injected.
     pub problems: Vec<Problem>,
     /// Legal but worrying things.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// What to deliver, and how: complete whatever was said, since all of it has defaults. So the pod can be judged by it
@@ -89,13 +90,12 @@ pub struct For<T> {
 
 impl Request {
     /// What names containers of its own, with the names.
-    pub fn named_containers(&self) -> impl Iterator<Item = (String, &[String])> {
-        let variables = self
-            .variables
-            .iter()
-            .map(|variable| (format!("variable {}", variable.entry.name), variable.containers.as_deref()));
+    pub fn named_containers(&self) -> impl Iterator<Item = (Subject, &[String])> {
+        let variables = self.variables.iter().map(|variable| {
+            (Subject::Variable(variable.entry.name.to_string()), variable.containers.as_deref())
+        });
         let files =
-            self.files.iter().map(|file| (format!("file {}", file.entry.name), file.containers.as_deref()));
+            self.files.iter().map(|file| (Subject::file(&file.entry.name), file.containers.as_deref()));
         variables.chain(files).filter_map(|(subject, names)| Some((subject, names?)))
     }
 }
@@ -123,10 +123,6 @@ pub fn read(pod: &Pod<'_>, context: &Context<'_>) -> Asked {
     Asked { request, origin, problems, warnings }
 }
 
-fn subject(key: Key) -> String {
-    format!("{PREFIX}{key}")
-}
-
 /// What is asked for, and where from unless something without a default is missing. What is wrong goes to `problems`.
 fn judge(
     layer: Layer,
@@ -151,7 +147,7 @@ fn judge(
     if nothing_named && projections == Projections::None {
         problems.push(Problem::invalid(
             codes::NOTHING,
-            subject(Key::Projections),
+            Subject::key(Key::Projections),
             "is none, and no variable or file is named; name one, or remove it",
         ));
     }
@@ -200,7 +196,7 @@ fn resources(chosen: &BTreeMap<Resource, Option<Quantity>>) -> Vec<Problem> {
     .into_iter()
     .filter(|(request, limit, ..)| milli(*limit).is_some_and(|limit| milli(*request) > Some(limit)))
     .map(|(_, _, request, limit)| {
-        Problem::invalid(codes::VALUE, subject(request), format!("is more than {limit}"))
+        Problem::invalid(codes::VALUE, Subject::key(request), format!("is more than {limit}"))
     })
     .collect()
 }
@@ -221,12 +217,16 @@ fn files(files: BTreeMap<FileName, File>) -> (Vec<For<FileEntry>>, Vec<Problem>)
             let near = super::keys::nearest(name.as_str(), names.iter().map(String::as_str));
             let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             let message = format!("there is no `file.{name}` to go with it{hint}");
-            problems.push(Problem::invalid(codes::ORPHAN, format!("{PREFIX}{modifier}.{name}"), message));
+            problems.push(Problem::invalid(
+                codes::ORPHAN,
+                Subject::own(format!("{modifier}.{name}")),
+                message,
+            ));
             continue;
         };
         if matches!(source, plan::Source::Template(_)) && (format.is_some() || decode.is_some()) {
             let message = format!("it is a template, whose text is written as it is; drop the {modifier}");
-            problems.push(Problem::invalid(codes::CONTRADICTION, format!("file {name}"), message));
+            problems.push(Problem::invalid(codes::CONTRADICTION, Subject::file(&name), message));
         }
         // A file can't be a directory as well: `a` and `a/b`.
         let directory = format!("{name}/");
@@ -234,7 +234,7 @@ fn files(files: BTreeMap<FileName, File>) -> (Vec<For<FileEntry>>, Vec<Problem>)
             names.range(directory.clone()..).next().filter(|next| next.starts_with(&directory))
         {
             let message = format!("`{name}` can't be a file while `{below}` makes it a directory");
-            problems.push(Problem::invalid(codes::FILE_NAME, format!("file {name}"), message));
+            problems.push(Problem::invalid(codes::FILE_NAME, Subject::file(&name), message));
         }
         let (optional, default) = absent.into_parts();
         entries.push(For {

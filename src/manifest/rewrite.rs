@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{stream::Stream, workload};
 use crate::{
     codes::admission,
-    inject::{self, Context, Namespace, Outcome, Policy, Problem},
+    inject::{self, Context, Namespace, Outcome, Policy, Problem, Warning},
 };
 
 /// What became of one object that makes pods.
@@ -31,8 +31,10 @@ pub struct Injected {
     pub after: Value,
     /// From the one to the other; empty when nothing changed.
     pub patch: Patch,
+    /// Whether it asks, or its namespace asks for all; else it is left as it is.
+    pub asks: bool,
     /// Legal but worrying things.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Injects every pod and pod template of the streams. Namespaces among the documents speak for their pods; others are
@@ -113,9 +115,9 @@ fn rewrite_object(
         api_server: None,
         policy,
     };
-    let (patch, warnings) = match inject::inject(pod, &context) {
-        Outcome::Skipped { warnings } => (Patch(Vec::new()), warnings),
-        Outcome::Injected { patch, warnings } => (below(path, patch.into()), warnings),
+    let (asks, patch, warnings) = match inject::inject(pod, &context) {
+        Outcome::Skipped { warnings } => (false, Patch(Vec::new()), warnings),
+        Outcome::Injected { patch, warnings } => (true, below(path, patch.into()), warnings),
         Outcome::Refused(problems) => {
             return Some(Rewritten {
                 name: workload::name(object),
@@ -126,7 +128,7 @@ fn rewrite_object(
     };
     let mut after = object.clone();
     let result = match json_patch::patch(&mut after, &patch) {
-        Ok(()) => Ok(Injected { before: object.clone(), after, patch, warnings }),
+        Ok(()) => Ok(Injected { before: object.clone(), after, patch, asks, warnings }),
         Err(error) => Err(vec![Problem::invalid(
             admission::PATCH_DOES_NOT_APPLY,
             "the patch",

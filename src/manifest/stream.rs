@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::yaml::{self, Dialect};
+use crate::yaml::{self, Dialect, Mark};
 
 /// A stream, cut into documents.
 #[derive(Debug)]
@@ -30,8 +30,97 @@ pub struct Document {
 
 /// The text is no stream of manifests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StreamError(String);
+#[error("{}", self.describe())]
+pub struct StreamError {
+    /// Where in the stream, as far as it is known; lines and columns from 1, bytes from 0.
+    pub mark: Option<Mark>,
+    /// What is wrong, without quoting values.
+    pub message: String,
+}
+
+impl StreamError {
+    fn describe(&self) -> String {
+        match self.mark {
+            Some(Mark { line, column, .. }) => format!("line {line}, column {column}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+/// A document in the text of its stream.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    /// Where it begins, in bytes.
+    pub start: usize,
+    /// How many lines are before it; of JSON, nobody asks.
+    pub lines_before: usize,
+    /// Its text, without the marker before it.
+    pub text: &'a str,
+    /// What it says; null where it says nothing.
+    pub value: Result<Value, StreamError>,
+}
+
+/// Cuts a stream into its documents. One that can't be read does not keep the others from being read, but for JSON, where
+/// nothing says where the next begins.
+pub fn pieces(text: &str) -> Vec<Piece<'_>> {
+    read(text).1
+}
+
+fn read(text: &str) -> (Format, Vec<Piece<'_>>) {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return (Format::Yaml, yaml_pieces(text));
+    }
+    let json = json_pieces(text);
+    let is_broken = |pieces: &[Piece<'_>]| pieces.iter().any(|piece| piece.value.is_err());
+    if is_broken(&json) {
+        // YAML may begin so as well.
+        let yaml = yaml_pieces(text);
+        if !is_broken(&yaml) {
+            return (Format::Yaml, yaml);
+        }
+    }
+    (Format::Json, json)
+}
+
+fn yaml_pieces(whole: &str) -> Vec<Piece<'_>> {
+    cut(whole).into_iter().map(yaml_piece).collect()
+}
+
+fn yaml_piece(Cut { start, first_line, text }: Cut<'_>) -> Piece<'_> {
+    let located = |error: yaml::YamlError| {
+        let Mark { line, column, byte } = error.mark;
+        let mark = Mark { line: line + first_line, column, byte: byte + start };
+        StreamError { mark: Some(mark), message: error.message }
+    };
+    let value = || match yaml::parse(text).map_err(located)?.as_slice() {
+        [node] => yaml::to_json(node, Dialect::Kubernetes).map_err(located),
+        [] => Ok(Value::Null),
+        _ => {
+            let line = first_line + 1;
+            let message = format!(
+                "the document that begins at line {line} is followed by another without `---` between them"
+            );
+            Err(StreamError { mark: None, message })
+        }
+    };
+    Piece { start, lines_before: first_line, text, value: value() }
+}
+
+fn json_pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let mut pieces = Vec::new();
+    loop {
+        let start = values.byte_offset();
+        let Some(value) = values.next() else { return pieces };
+        let end = if value.is_ok() { values.byte_offset() } else { text.len() };
+        let is_last = value.is_err();
+        let value = value.map_err(|error| StreamError { mark: None, message: error.to_string() });
+        pieces.push(Piece { start, lines_before: 0, text: text.get(start..end).unwrap_or_default(), value });
+        if is_last {
+            return pieces;
+        }
+    }
+}
 
 impl Document {
     /// Replaces what the document says.
@@ -54,50 +143,12 @@ impl Document {
 impl Stream {
     /// Reads a stream.
     pub fn read(text: &str) -> Result<Self, StreamError> {
-        if !text.trim_start().starts_with(['{', '[']) {
-            return Self::read_yaml(text);
-        }
-        // YAML may begin so as well.
-        Self::read_json(text).or_else(|error| Self::read_yaml(text).map_err(|_| error))
-    }
-
-    fn read_yaml(text: &str) -> Result<Self, StreamError> {
-        let mut documents = Vec::new();
-        for (first_line, text) in cut(text) {
-            let located = |error: yaml::YamlError| {
-                let line = error.mark.line + first_line;
-                StreamError(format!("line {line}, column {}: {}", error.mark.column, error.message))
-            };
-            let nodes = yaml::parse(text).map_err(located)?;
-            let value = match nodes.as_slice() {
-                [node] => yaml::to_json(node, Dialect::Kubernetes).map_err(located)?,
-                [] => Value::Null,
-                _ => {
-                    let line = first_line + 1;
-                    return Err(StreamError(format!(
-                        "the document that begins at line {line} is followed by another without `---` between them"
-                    )));
-                }
-            };
-            documents.push(Document {
-                text: text.to_owned(),
-                value,
-                changed: false,
-                lines_before: first_line,
-            });
-        }
-        Ok(Self { format: Format::Yaml, documents })
-    }
-
-    fn read_json(text: &str) -> Result<Self, StreamError> {
-        let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-        let documents = values
-            .map(|value| {
-                value.map(|value| Document { text: String::new(), value, changed: true, lines_before: 0 })
-            })
-            .collect::<Result<_, _>>()
-            .map_err(|error| StreamError(error.to_string()))?;
-        Ok(Self { format: Format::Json, documents })
+        let (format, pieces) = read(text);
+        let changed = format == Format::Json;
+        let document = |Piece { text, value, lines_before, .. }: Piece<'_>| {
+            Ok(Document { text: text.to_owned(), value: value?, changed, lines_before })
+        };
+        Ok(Self { format, documents: pieces.into_iter().map(document).collect::<Result<_, _>>()? })
     }
 
     /// Its documents, for changing.
@@ -144,9 +195,17 @@ impl Stream {
     }
 }
 
-/// Cuts a YAML stream at its document markers, which can stand nowhere else at the beginning of a line; each piece
-/// comes with the number of lines before it.
-fn cut(text: &str) -> Vec<(usize, &str)> {
+/// A piece of a YAML stream.
+struct Cut<'a> {
+    /// Where it begins, in bytes.
+    start: usize,
+    /// How many lines are before it.
+    first_line: usize,
+    text: &'a str,
+}
+
+/// Cuts a YAML stream at its document markers, which can stand nowhere else at the beginning of a line.
+fn cut(text: &str) -> Vec<Cut<'_>> {
     let is_marker = |line: &str| {
         line.strip_prefix("---")
             .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
@@ -155,7 +214,7 @@ fn cut(text: &str) -> Vec<(usize, &str)> {
     let (mut start, mut first_line, mut at) = (0, 0, 0);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         if is_marker(line) {
-            pieces.push((first_line, text.get(start..at).unwrap_or_default()));
+            pieces.push(Cut { start, first_line, text: text.get(start..at).unwrap_or_default() });
             // Content may follow the marker on its line; a comment or nothing usually does.
             let content = line.get(3..).unwrap_or_default();
             let is_bare = content.trim().is_empty() || content.trim_start().starts_with('#');
@@ -163,9 +222,9 @@ fn cut(text: &str) -> Vec<(usize, &str)> {
         }
         at += line.len();
     }
-    pieces.push((first_line, text.get(start..).unwrap_or_default()));
+    pieces.push(Cut { start, first_line, text: text.get(start..).unwrap_or_default() });
     // A stream may begin with a marker.
-    if pieces.len() > 1 && pieces.first().is_some_and(|(_, text)| text.trim().is_empty()) {
+    if pieces.len() > 1 && pieces.first().is_some_and(|piece| piece.text.trim().is_empty()) {
         pieces.remove(0);
     }
     pieces

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    handler::{Rules, refusal},
+    handler::{Rules, refusal, texts},
     metrics,
     namespaces::Known,
     record::{Record, named},
@@ -71,10 +71,11 @@ fn judge<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<
     }
     match inject::inject(&pod, &context) {
         Outcome::Skipped { warnings } => {
-            (Response::allow(uid, warnings), Record::new(metrics::Outcome::Skipped))
+            (Response::allow(uid, texts(&warnings)), Record::new(metrics::Outcome::Skipped))
         }
         Outcome::Refused(problems) => refused(uid, change.kind, &problems, rules.workload_checks),
         Outcome::Injected { warnings, .. } => {
+            let warnings = texts(&warnings);
             // Refused only with its token: whether that is mounted is the ServiceAccount's to say.
             let with_token = with_token.map(|pod| inject::inject(&pod, &context));
             let Some(Outcome::Refused(problems)) = with_token else {

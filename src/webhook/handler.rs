@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     codes::{self, Code, admission},
-    inject::{self, Context, Policy, Problem, document::Document, patch::Patch, problem::one_line},
+    inject::{self, Context, Policy, Problem, Warning, document::Document, patch::Patch, problem::one_line},
 };
 use http::StatusCode;
 /// Where the question came in.
@@ -158,14 +158,21 @@ fn undecided<'a>(uid: &'a str, namespace: &str) -> (Response<'a>, Record) {
     (Response::deny(uid, Denial::Unavailable, message), record)
 }
 
+/// Warnings as the API server passes them on.
+pub(super) fn texts(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
+}
+
 /// Turns what becomes of a pod into the answer.
 fn respond<'a>(uid: &'a str, outcome: inject::Outcome, pod: &Document<'_>) -> (Response<'a>, Record) {
     match outcome {
         inject::Outcome::Skipped { warnings } => {
+            let warnings = texts(&warnings);
             (Response::allow(uid, warnings), Record::new(metrics::Outcome::Skipped))
         }
         inject::Outcome::Injected { patch, warnings } => {
             let record = Record::new(metrics::Outcome::Injected);
+            let warnings = texts(&warnings);
             if patch.0.is_empty() {
                 return (Response::allow(uid, warnings), record);
             }
@@ -237,8 +244,12 @@ mod tests {
 
     #[test]
     fn skipped_pods_are_allowed_as_they_are() {
-        let (response, record) = outcome(inject::Outcome::Skipped { warnings: vec!["mind this".to_owned()] });
-        assert_eq!(response, json!({"uid": "u-1", "allowed": true, "warnings": ["mind this"]}));
+        let (response, record) =
+            outcome(inject::Outcome::Skipped { warnings: vec![Warning::new(MALFORMED, "it", "mind this")] });
+        assert_eq!(
+            response,
+            json!({"uid": "u-1", "allowed": true, "warnings": [format!("[{MALFORMED}] mind this")]})
+        );
         assert_eq!(record.outcome, metrics::Outcome::Skipped);
     }
 

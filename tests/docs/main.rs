@@ -20,6 +20,7 @@ mod kinds;
 mod links;
 mod maps;
 mod newcomer;
+mod offline;
 mod recipes;
 mod rooms;
 mod schema;

@@ -1,9 +1,9 @@
-//! Sections between `<!-- generated: NAME -->` and `<!-- end of generated section -->`, written by [`super::tables`]
-//! and [`super::demo`].
+//! Sections between `<!-- generated: NAME -->` and `<!-- end of generated section -->`, written by [`super::tables`],
+//! [`super::demo`] and [`super::offline`].
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use super::{Page, demo, pages, tables};
+use super::{Page, demo, offline, pages, tables};
 
 const BEGIN: &str = "<!-- generated: ";
 const END: &str = "<!-- end of generated section -->";
@@ -34,6 +34,9 @@ const SECTIONS: &[Section] = &[
     exact("refusal", demo::refusal),
     exact("convert", demo::converted),
     exact("doctor", demo::doctor),
+    exact("check", offline::check),
+    exact("check with values", offline::resolve),
+    exact("a pod explained", offline::explained),
     Section { name: "demo", write: demo::excerpt, normalise: demo::without_numbers },
 ];
 

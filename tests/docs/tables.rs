@@ -75,6 +75,11 @@ const RANGES: &[(&str, &str, &str)] = &[
         "In the log of the container `esc-agent`, for whoever is on call. The application goes on with the last good set.",
     ),
     (
+        "ESC7",
+        "Manifests",
+        "From `esc-injector check`, for the author of a manifest. See also what it tells of the others: every code of ESC1xx and ESC2xx, and with `--resolve` of ESC3xx and ESC4xx.",
+    ),
+    (
         "ESC8",
         "The installation",
         "From policies of the API server, at `kubectl apply`, and from `helm test`, for the platform team.",
@@ -102,7 +107,7 @@ fn error(code: Code) -> String {
     let mut out =
         format!("### {}: {}\n\n{}\n\n**Fix:** {}\n\n", entry.id, entry.title, entry.cause, entry.fix);
     if !entry.example.is_empty() {
-        let is_command = ["kubectl ", "esc ", "esc-injector ", "openssl "]
+        let is_command = ["kubectl ", "esc ", "esc-injector ", "helm ", "openssl "]
             .iter()
             .any(|word| entry.example.starts_with(word));
         let language = match entry.example {

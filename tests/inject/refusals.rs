@@ -440,7 +440,7 @@ fn windows_pods_are_refused_when_they_ask_and_skipped_when_all_are_injected() {
         assert_refused(&asking, "ESC208", "Linux");
         let everyone = esc_injector::inject::Context { everyone: true, ..context(&policy) };
         match inject(&silent, &everyone) {
-            Outcome::Skipped { warnings } => assert!(warnings[0].contains("Windows"), "{warnings:?}"),
+            Outcome::Skipped { warnings } => assert!(warnings[0].message.contains("Windows"), "{warnings:?}"),
             other => panic!("{other:?}"),
         }
     }

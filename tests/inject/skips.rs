@@ -20,7 +20,7 @@ fn skipped(pod: &Value, everyone: bool) -> Option<Vec<String>> {
         "{pod}"
     );
     match outcome {
-        Outcome::Skipped { warnings } => Some(warnings),
+        Outcome::Skipped { warnings } => Some(warnings.iter().map(ToString::to_string).collect()),
         _ => None,
     }
 }

@@ -59,7 +59,7 @@ pub fn apply(pod: &Value, outcome: Outcome) -> (Value, Vec<String>) {
             let mut patched = pod.clone();
             let patch = json_patch::Patch::from(patch);
             json_patch::patch(&mut patched, &patch).expect("the patch applies");
-            (patched, warnings)
+            (patched, warnings.iter().map(ToString::to_string).collect())
         }
         other => panic!("not injected: {other:?}"),
     }

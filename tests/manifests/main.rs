@@ -251,3 +251,65 @@ fn a_default_may_hold_commas() {
         stderr(&output)
     );
 }
+
+/// A pod of the injector's own tests, explained. It has a name and a namespace.
+fn explained(file: &str, arguments: &[&str], columns: &str) -> String {
+    let path = format!("{}/tests/inject/pods/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let text = if text.contains("kind: Pod") { text } else { format!("kind: Pod\n{text}") };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_esc-injector"))
+        .args(["inject", "--explain", "--namespace", "shop"])
+        .args(arguments)
+        .env("COLUMNS", columns)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    stdout(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn explains_to_somebody_who_never_saw_it() {
+    for file in [
+        "bare",
+        "views",
+        "refresh",
+        "istio-native",
+        "static-token",
+        "whole-environment",
+        "supplied-command",
+        "config",
+    ] {
+        insta::assert_snapshot!(
+            format!("explain-{file}"),
+            explained(file, &["--min-kubelet", "1.36"], "100")
+        );
+    }
+    insta::assert_snapshot!("explain-kubelet", explained("kubelet", &["--min-kubelet", "1.36"], "100"));
+    insta::assert_snapshot!("explain-narrow", explained("views", &[], "50"));
+}
+
+#[test]
+fn explains_what_is_left_as_it_is() {
+    let out = stdout(&run(
+        &["inject", "--explain"],
+        "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a}]}\n---\nkind: Service\n",
+    ));
+    assert_eq!(out, "Pod/p in namespace default\n  does not ask for injection, and stays as it is.\n");
+}
+
+#[test]
+fn a_diff_can_be_read_and_applied() {
+    let input = workload("Pod").replacen('{', "---\n{", 1);
+    let out = stdout(&run(&["inject", "--diff"], &input));
+    assert!(out.starts_with("--- a/Pod/(unnamed)\n+++ b/Pod/(unnamed)\n@@ -"), "{out}");
+    assert!(out.lines().all(|line| line.starts_with(['-', '+', ' ', '@'])), "{out}");
+    let (before, after) = ["-", "+"].into();
+    let side = |other: &str| -> usize { out.lines().skip(3).filter(|line| !line.starts_with(other)).count() };
+    assert!(side(before) > side(after), "injection adds");
+    for combination in [["--diff", "--patch"], ["--diff", "--explain"], ["--patch", "--explain"]] {
+        assert_eq!(run(&["inject", combination[0], combination[1]], &input).status.code(), Some(64));
+    }
+}

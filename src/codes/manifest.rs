@@ -1,0 +1,34 @@
+//! `ESC7xx`: what `check` finds in manifests, before there is a pod.
+
+super::codes! {
+    MISPLACED = "ESC701" {
+        title: "An annotation where nobody reads it",
+        cause: "The key stands on an object that is no pod (on a Deployment instead of its pod template, on a Service, on a ServiceAccount), or among labels. Kubernetes takes it, the webhook never sees it, and nothing is injected.",
+        fix: "Put it among the annotations of the pod: for a workload, under spec.template.metadata.annotations.",
+        example: "kind: Deployment\nspec:\n  template:\n    metadata:\n      annotations:\n        esc.pulumi.com/environment: acme/shop/prod\n    spec:\n      containers:\n        - {name: app, image: shop, command: [/app]}",
+    }
+    KEY = "ESC702" {
+        title: "A key that Kubernetes does not take",
+        cause: "The part of an annotation's key after the slash may have 63 characters: letters, digits, `-`, `_` and `.`, the first and the last a letter or digit. The API server refuses the object before the webhook sees it.",
+        fix: "Say it in esc.pulumi.com/config, where names are free.",
+        example: "esc.pulumi.com/config: |\n  files:\n    tls/ca.crt: tls.ca",
+    }
+    NOT_TEXT = "ESC703" {
+        title: "An annotation that is no text",
+        cause: "Annotations are texts, and YAML reads true, false, numbers and lists without quotes as something else. The API server refuses the object before the webhook sees it.",
+        fix: "Put the value in quotes.",
+        example: "esc.pulumi.com/init-first: \"true\"",
+    }
+    UNREADABLE = "ESC704" {
+        title: "The manifest can't be read",
+        cause: "The text is neither YAML nor JSON as Kubernetes' tools read them.",
+        fix: "Correct the place that the message names. Templates have to be rendered first: pipe `helm template` or `kubectl kustomize` in.",
+        example: "helm template charts/shop | esc-injector check",
+    }
+    NOT_RESOLVED = "ESC705" {
+        title: "Not looked up",
+        cause: "A warning of `check --resolve`: the pod opens its environments at another ESC than the one that was asked, and your token is not sent to an address that a manifest names.",
+        fix: "Run `check --resolve` again with that address as --api-url.",
+        example: "",
+    }
+}

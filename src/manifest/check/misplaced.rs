@@ -1,0 +1,159 @@
+//! Keys of ours where nobody reads them. No error comes from Kubernetes or from the webhook: nothing happens, and that is
+//! what people of every injector report most.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde_json::Value;
+
+use super::{
+    Object, Template,
+    pod::{Checker, texts},
+    pod_of,
+};
+use crate::{
+    codes::manifest as codes,
+    inject::{
+        LABEL,
+        keys::{self, Key, PREFIX},
+    },
+    manifest::{
+        finding::Severity,
+        locate::{Part, Step},
+    },
+};
+
+/// Annotations of ours that stand on some pod of the input.
+pub struct Delivered<'m>(BTreeSet<(&'m str, &'m str)>);
+
+impl<'m> Delivered<'m> {
+    pub fn of(objects: &[Object<'m>]) -> Self {
+        let pods = objects.iter().filter_map(|object| pod_of(object.value));
+        Self(
+            pods.filter_map(|template| template.pod.get("metadata"))
+                .flat_map(|metadata| ours(metadata, "annotations"))
+                .collect(),
+        )
+    }
+}
+
+/// The keys of ours, without the prefix, that ask for something.
+fn ours<'v>(metadata: &'v Value, list: &str) -> impl Iterator<Item = (&'v str, &'v str)> {
+    let ours = texts(metadata, list).filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value)));
+    ours.filter(|(key, _)| *key != Key::Status.name())
+}
+
+/// Looks for keys of ours on an object, and between it and its pod.
+pub fn check(checker: &mut Checker<'_, '_>, object: &Object<'_>, delivered: &Delivered<'_>) {
+    let pod = pod_of(object.value);
+    let path = pod.map_or(&[][..], |template| template.path);
+    // Everything that has metadata: the object, what a CronJob's job would have, the pod.
+    for length in 0..=path.len() {
+        let (above, _) = path.split_at(length);
+        let holder = above.iter().try_fold(object.value, |value, key| value.get(key));
+        let Some(metadata) = holder.and_then(|holder| holder.get("metadata")) else { continue };
+        let is_pod = pod.is_some() && length == path.len();
+        if !is_pod {
+            annotations(checker, object, (above, metadata), pod, delivered);
+        }
+        labels(checker, object, (above, metadata), is_pod);
+    }
+}
+
+/// Annotations that are on no pod and on no namespace.
+fn annotations(
+    checker: &mut Checker<'_, '_>,
+    object: &Object<'_>,
+    (above, metadata): (&[&str], &Value),
+    pod: Option<Template<'_>>,
+    delivered: &Delivered<'_>,
+) {
+    let kind = object.kind().unwrap_or_default();
+    let found = ours(metadata, "annotations");
+    let Some(Template { path, pod, .. }) = pod else {
+        // What a tool puts on all objects reaches the pods as well.
+        let lost: Vec<&str> = found.filter(|pair| !delivered.0.contains(pair)).map(|(key, _)| key).collect();
+        if kind != "Namespace" {
+            let words = |keys: &Keys| {
+                format!("{keys} on a {kind}, where nobody looks: only pods and namespaces are read")
+            };
+            push(checker, object, (above, "annotations"), &lost, (Severity::Warning, words));
+        }
+        return;
+    };
+    let on_pod: BTreeSet<&str> = pod
+        .get("metadata")
+        .into_iter()
+        .flat_map(|metadata| ours(metadata, "annotations"))
+        .map(|(key, _)| key)
+        .collect();
+    let lost: Vec<&str> = found.map(|(key, _)| key).filter(|key| !on_pod.contains(key)).collect();
+    let holder = if above.is_empty() { format!("the {kind}") } else { above.join(".") };
+    let words = |keys: &Keys| {
+        let them = if keys.more == 0 { "it" } else { "them" };
+        format!(
+            "{keys} on {holder}, and only its pods are looked at: move {them} to {}.metadata.annotations",
+            path.join(".")
+        )
+    };
+    push(checker, object, (above, "annotations"), &lost, (Severity::Error, words));
+}
+
+/// Labels: they are read of namespaces only, and there is but one.
+fn labels(
+    checker: &mut Checker<'_, '_>,
+    object: &Object<'_>,
+    (above, metadata): (&[&str], &Value),
+    is_pod: bool,
+) {
+    let kind = object.kind().unwrap_or_default();
+    let is_namespace = kind == "Namespace";
+    let annotated: BTreeSet<&str> = ours(metadata, "annotations").map(|(key, _)| key).collect();
+    // A pod that has both gets what it wants.
+    let is_lost = |key: &&str| !(is_namespace && *key == LABEL || is_pod && annotated.contains(key));
+    let lost: Vec<&str> = ours(metadata, "labels").map(|(key, _)| key).filter(is_lost).collect();
+    let words = |keys: &Keys| {
+        if is_namespace && let Some(near) = keys::nearest(&keys.first, [LABEL]) {
+            return format!("{keys} among the labels; did you mean `{PREFIX}{near}`?");
+        }
+        if keys.first == LABEL {
+            return format!("{keys} among the labels of a {kind}, and is read of namespaces only");
+        }
+        format!("{keys} among the labels, where nobody looks: annotations are read")
+    };
+    push(checker, object, (above, "labels"), &lost, (Severity::Error, words));
+}
+
+/// Keys that stand somewhere: the first, and how many more.
+struct Keys {
+    first: String,
+    more: usize,
+}
+
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.more {
+            0 => write!(f, "{PREFIX}{} stands", self.first),
+            more => write!(f, "{PREFIX}{} and {more} more stand", self.first),
+        }
+    }
+}
+
+/// One finding for all keys of a list, at the first.
+fn push(
+    checker: &mut Checker<'_, '_>,
+    object: &Object<'_>,
+    (above, list): (&[&str], &str),
+    keys: &[&str],
+    (severity, words): (Severity, impl Fn(&Keys) -> String),
+) {
+    let Some((first, more)) = keys.split_first() else { return };
+    let text = words(&Keys { first: (*first).to_owned(), more: more.len() });
+    let key = format!("{PREFIX}{first}");
+    let below = [above, &["metadata", list, key.as_str()]].concat();
+    let path: Vec<Step> = object.base.iter().cloned().chain(below.into_iter().map(Step::from)).collect();
+    let Some(locator) = checker.manifests.locator(object.file, object.document) else { return };
+    let span = locator.field(&path, Part::Key).unwrap_or_else(|| locator.nearest(&path));
+    let (name, namespace) = (object.name(), object.namespace(checker.default_namespace).to_owned());
+    let at = (object.file, object.document, span);
+    checker.collector.push(severity, codes::MISPLACED, at, Some((&name, &namespace)), &text);
+}

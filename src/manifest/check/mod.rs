@@ -1,0 +1,313 @@
+//! What is wrong with manifests, told before they are applied: the judgement of the webhook on every pod, and what the
+//! webhook never gets to see. Pure.
+//!
+//! The rules for pods are `inject`'s own. What is added here is about manifests: annotations where nobody reads them,
+//! what the API server refuses before it asks the webhook, namespaces that are not open for injection.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    finding::{Finding, Place, Severity, line_of},
+    locate::{Home, Locator, Span, Step},
+    stream::{Piece, pieces},
+    workload,
+};
+use crate::{
+    agent::plan::Plan,
+    codes::{Code, access, manifest as codes},
+    inject::{Policy, problem::one_line},
+};
+
+mod misplaced;
+mod pod;
+mod resolve;
+
+pub use pod::plan_of;
+pub use resolve::Opened;
+
+/// A text of manifests.
+#[derive(Debug)]
+pub struct Input {
+    /// The file's name; none for standard input.
+    pub name: Option<String>,
+    /// What it holds.
+    pub text: String,
+}
+
+/// Manifests, read.
+#[derive(Debug)]
+pub struct Manifests<'a> {
+    files: Vec<File<'a>>,
+}
+
+#[derive(Debug)]
+struct File<'a> {
+    input: &'a Input,
+    documents: Vec<Document<'a>>,
+}
+
+#[derive(Debug)]
+struct Document<'a> {
+    piece: Piece<'a>,
+    template: Option<&'a str>,
+    locator: Locator<'a>,
+}
+
+/// An object, and where it stands.
+#[derive(Debug, Clone)]
+struct Object<'m> {
+    file: usize,
+    document: usize,
+    base: Vec<Step>,
+    value: &'m Value,
+}
+
+impl Object<'_> {
+    fn kind(&self) -> Option<&str> {
+        self.value.get("kind")?.as_str()
+    }
+
+    fn name(&self) -> String {
+        workload::name(self.value)
+    }
+
+    fn namespace<'s>(&'s self, default: &'s str) -> &'s str {
+        let metadata = self.value.get("metadata");
+        metadata.and_then(|metadata| metadata.get("namespace")?.as_str()).unwrap_or(default)
+    }
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Everything wrong or worrying, in the order of the text.
+    pub findings: Vec<Finding>,
+    /// What was looked at.
+    pub summary: Summary,
+    /// The pods that will be injected.
+    pub asking: Vec<Asking>,
+}
+
+/// What was looked at.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Objects of any kind.
+    pub objects: usize,
+    /// Objects whose pods ask for injection, or get it because their namespace asks for all.
+    pub asking: usize,
+    /// Objects that make pods which don't ask.
+    pub silent: Vec<String>,
+    /// Namespaces of pods that ask which are not among the input, and so are taken to be open.
+    pub unknown_namespaces: Vec<String>,
+    /// Environments that were opened.
+    pub opened: Vec<String>,
+}
+
+/// A pod that will be injected.
+#[derive(Debug)]
+pub struct Asking {
+    file: usize,
+    document: usize,
+    /// What leads to the pod in its document.
+    base: Vec<Step>,
+    object: String,
+    namespace: String,
+    /// What its agent will do.
+    pub plan: Plan,
+}
+
+/// A place of a finding before lines are counted: file, document, bytes of the file.
+type At = (usize, usize, Span);
+
+/// Collects what is found.
+struct Collector<'m, 'a> {
+    manifests: &'m Manifests<'a>,
+    findings: Vec<Finding>,
+}
+
+impl Collector<'_, '_> {
+    fn push(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        (file, document, span): At,
+        object: Option<(&str, &str)>,
+        message: &str,
+    ) {
+        let Some((input, found)) = self.manifests.document(file, document) else { return };
+        let (line, columns, quote) = line_of(&input.text, &span);
+        let place = Place {
+            input: file,
+            file: input.name.clone(),
+            line,
+            column: columns.start,
+            end_column: columns.end,
+            quote: (!is_sensitive(&found.piece)).then_some(quote),
+            template: found.template.map(str::to_owned),
+        };
+        // Fixes for getting to an environment speak of pods, and here it was a person who asked.
+        let has_fix = !access::ALL.contains(&code);
+        let object = object.map(|(name, namespace)| (name.to_owned(), namespace.to_owned()));
+        let finding = Finding { severity, code, message: one_line(message), has_fix, object, place };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Finding> {
+        self.findings.sort_by(|a, b| (&a.place, a.severity).cmp(&(&b.place, b.severity)));
+        self.findings
+    }
+}
+
+/// Whether a document is, holds or may be a Secret: its lines are nobody's to print. One that can't be read may be
+/// anything.
+fn is_sensitive(piece: &Piece<'_>) -> bool {
+    let Ok(value) = &piece.value else { return piece.text.contains("Secret") };
+    let mut found = false;
+    visit(value, &mut Vec::new(), &mut |object, _| {
+        found |= object.get("kind").and_then(Value::as_str) == Some("Secret");
+    });
+    found
+}
+
+/// A pod, or its template, in an object.
+#[derive(Clone, Copy)]
+struct Template<'v> {
+    /// The kind whose controller makes such pods of it.
+    kind: &'v str,
+    /// What leads to it.
+    path: &'static [&'static str],
+    pod: &'v Value,
+}
+
+/// An object's pod; also in kinds that only their own operators know, if they keep a template where most do: the webhook
+/// sees their pods like all others.
+fn pod_of(object: &Value) -> Option<Template<'_>> {
+    const USUAL: &str = "Deployment";
+    if let Some((path, pod)) = workload::pod(object) {
+        return Some(Template { kind: object.get("kind")?.as_str()?, path, pod });
+    }
+    let path = workload::pod_path(USUAL)?;
+    let pod = workload::template(USUAL, object)?;
+    pod.get("spec")?.get("containers")?.as_array()?;
+    Some(Template { kind: USUAL, path, pod })
+}
+
+impl<'a> Manifests<'a> {
+    /// Reads the texts. What can't be read is a finding of [`Manifests::check`].
+    pub fn read(inputs: &'a [Input]) -> Self {
+        let document = |piece: Piece<'a>| Document {
+            template: template(piece.text),
+            locator: Locator::new(piece.text, piece.start),
+            piece,
+        };
+        let file = |input: &'a Input| File {
+            input,
+            documents: pieces(&input.text).into_iter().map(document).collect(),
+        };
+        Self { files: inputs.iter().map(file).collect() }
+    }
+
+    fn document(&self, file: usize, document: usize) -> Option<(&'a Input, &Document<'a>)> {
+        let file = self.files.get(file)?;
+        Some((file.input, file.documents.get(document)?))
+    }
+
+    fn locator(&self, file: usize, document: usize) -> Option<&Locator<'a>> {
+        let (_, document) = self.document(file, document)?;
+        Some(&document.locator)
+    }
+
+    fn home<'s>(&'s self, object: &Object<'_>, base: &'s [Step]) -> Option<Home<'s, 'a>> {
+        Some(Home { locator: self.locator(object.file, object.document)?, base })
+    }
+
+    /// Every object, those in lists too.
+    fn objects(&self) -> Vec<Object<'_>> {
+        let mut objects = Vec::new();
+        for (file, texts) in self.files.iter().enumerate() {
+            for (document, found) in texts.documents.iter().enumerate() {
+                if let Ok(value) = &found.piece.value {
+                    visit(value, &mut Vec::new(), &mut |value, base| {
+                        objects.push(Object { file, document, base: base.to_vec(), value });
+                    });
+                }
+            }
+        }
+        objects
+    }
+
+    /// Finds everything that is wrong or worrying. Objects that name no namespace are taken to be in `namespace`.
+    pub fn check(&self, policy: &Policy, namespace: &str) -> Checked {
+        let mut collector = Collector { manifests: self, findings: Vec::new() };
+        self.unreadable(&mut collector);
+        let objects = self.objects();
+        let namespaces = pod::Namespaces::of(&objects);
+        let mut checker = pod::Checker {
+            manifests: self,
+            policy,
+            default_namespace: namespace,
+            namespaces: &namespaces,
+            collector,
+            summary: Summary { objects: objects.len(), ..Summary::default() },
+            asking: Vec::new(),
+            asked_in: BTreeMap::new(),
+        };
+        let delivered = misplaced::Delivered::of(&objects);
+        for object in &objects {
+            checker.object(object);
+            misplaced::check(&mut checker, object, &delivered);
+        }
+        checker.finish()
+    }
+
+    fn unreadable(&self, collector: &mut Collector<'_, '_>) {
+        for (file, texts) in self.files.iter().enumerate() {
+            for (document, found) in texts.documents.iter().enumerate() {
+                let Err(error) = &found.piece.value else { continue };
+                let start = error.mark.map_or(found.piece.start, |mark| mark.byte);
+                let rest = texts.input.text.get(start..).unwrap_or_default();
+                // The place itself may be the end of the text or of a line.
+                let end =
+                    start + rest.chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
+                let at = (file, document, start..end);
+                let code = codes::UNREADABLE;
+                collector.push(Severity::Error, code, at, None, &error.message);
+            }
+        }
+    }
+}
+
+/// The template that Helm notes at the head of each document.
+fn template(text: &str) -> Option<&str> {
+    let mut comments = text.lines().take_while(|line| line.starts_with('#') || line.trim().is_empty());
+    comments.find_map(|line| line.strip_prefix("# Source: ")).map(str::trim)
+}
+
+/// Every object of a document with what leads to it.
+fn visit<'v>(value: &'v Value, base: &mut Vec<Step>, see: &mut impl FnMut(&'v Value, &[Step])) {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    let (items, key) = match value {
+        Value::Array(items) => (items, None),
+        _ => match value.get("items").and_then(Value::as_array) {
+            Some(items) if is_list => (items, Some("items")),
+            _ => {
+                if value.is_object() {
+                    see(value, base);
+                }
+                return;
+            }
+        },
+    };
+    let depth = base.len();
+    base.extend(key.map(Step::from));
+    for (index, item) in items.iter().enumerate() {
+        base.push(Step::Index(index));
+        visit(item, base, see);
+        base.pop();
+    }
+    base.truncate(depth);
+}

@@ -1,0 +1,373 @@
+//! The judgement of the webhook on the pods of manifests, with the place of everything it says.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Asking, At, Checked, Collector, Manifests, Object, Summary, Template, pod_of};
+use crate::{
+    agent::plan::{self, Plan},
+    codes::{Code, annotations as said, installation, manifest as codes, pod as pods},
+    inject::{
+        self, Context, LABEL, Namespace, Opening, Outcome, Policy, Problem, Warning,
+        keys::{Key, PREFIX},
+        names::AGENT,
+        subject::{Source, Subject},
+    },
+    manifest::{
+        finding::Severity,
+        locate::{self, Home, Part, Place, Step},
+        workload::{self, Made},
+    },
+};
+
+/// The namespaces among the objects.
+pub struct Namespaces<'m>(BTreeMap<String, Known<'m>>);
+
+struct Known<'m> {
+    says: Namespace,
+    object: Object<'m>,
+}
+
+impl<'m> Namespaces<'m> {
+    pub fn of(objects: &[Object<'m>]) -> Self {
+        let known = |object: &Object<'m>| {
+            if object.kind() != Some("Namespace") {
+                return None;
+            }
+            let metadata = object.value.get("metadata")?;
+            let says = Namespace::read(texts(metadata, "labels"), texts(metadata, "annotations"));
+            Some((metadata.get("name")?.as_str()?.to_owned(), Known { says, object: object.clone() }))
+        };
+        Self(objects.iter().filter_map(known).collect())
+    }
+}
+
+/// The texts of an object's labels or annotations.
+pub fn texts<'v>(metadata: &'v Value, key: &str) -> impl Iterator<Item = (&'v str, &'v str)> {
+    let entries = metadata.get(key).and_then(Value::as_object).into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+}
+
+/// What is missing, and what the pod's namespace may supply.
+const MAY_BE_DEFAULTS: [Code; 2] = [said::NO_ENVIRONMENT, said::TOKEN_SECRET];
+
+/// Goes through the objects.
+pub struct Checker<'m, 'a> {
+    pub manifests: &'m Manifests<'a>,
+    pub policy: &'m Policy,
+    pub default_namespace: &'m str,
+    pub namespaces: &'m Namespaces<'m>,
+    pub collector: Collector<'m, 'a>,
+    pub summary: Summary,
+    pub asking: Vec<Asking>,
+    /// Namespaces in which pods ask, with those that do.
+    pub asked_in: BTreeMap<String, Vec<String>>,
+}
+
+impl Checker<'_, '_> {
+    pub fn object(&mut self, object: &Object<'_>) {
+        if object.kind() == Some("Namespace") {
+            self.namespace(object);
+        } else if let Some(template) = pod_of(object.value) {
+            let path: Vec<Step> = template.path.iter().map(|&key| key.into()).collect();
+            self.pod(object, &[object.base.as_slice(), &path].concat(), template);
+        }
+    }
+
+    /// What a namespace says to its pods is told once, where it stands, and not again for every pod.
+    fn namespace(&mut self, object: &Object<'_>) {
+        let name = object.value.get("metadata").and_then(|metadata| metadata.get("name")?.as_str());
+        let Some(known) = name.and_then(|name| self.namespaces.0.get(name)) else { return };
+        let Some(home) = self.manifests.home(object, &object.base) else { return };
+        let (problems, warnings) = known.says.judge();
+        let at = |subject: &Subject, code| place(object, subject, code, &home, Some((&home, object)));
+        let label = (object.name(), name.unwrap_or_default().to_owned());
+        let about = Some((label.0.as_str(), label.1.as_str()));
+        for Problem { code, subject, message, .. } in problems {
+            let own = own_words(&subject);
+            self.collector.push(
+                Severity::Error,
+                code,
+                at(&subject, code),
+                about,
+                &format!("{own}: {message}"),
+            );
+        }
+        for Warning { code, subject, message } in warnings {
+            self.collector.push(Severity::Warning, code, at(&subject, code), about, &message);
+        }
+        self.annotations(object, &home, about);
+    }
+
+    fn pod(&mut self, object: &Object<'_>, base: &[Step], template: Template<'_>) {
+        let Some(home) = self.manifests.home(object, base) else { return };
+        let name = object.name();
+        let namespace = object.namespace(self.default_namespace).to_owned();
+        let about = Some((name.as_str(), namespace.as_str()));
+        let known = self.namespaces.0.get(&namespace);
+        let context = Context {
+            namespace: &namespace,
+            namespace_annotations: known.map(|known| &known.says.annotations),
+            everyone: known.is_some_and(|known| known.says.everyone),
+            api_server: None,
+            policy: self.policy,
+        };
+        let metadata = template.pod.get("metadata");
+        let annotations = metadata.and_then(|metadata| metadata.get("annotations"));
+        let keys = annotations.and_then(Value::as_object).into_iter().flatten();
+        if keys.clone().any(|(key, _)| key.starts_with(PREFIX)) {
+            self.annotations(object, &home, about);
+        }
+        // What is no text was told; the rest is judged as if it were.
+        let value = with_texts(object, template.path);
+        let Some(Made { pod, with_token }) = workload::made(template.kind, &value) else {
+            return;
+        };
+        let outcome = inject::inject(&pod, &context);
+        let asks = !matches!(outcome, Outcome::Skipped { .. });
+        if asks {
+            self.summary.asking += 1;
+            self.asked_in.entry(namespace.clone()).or_default().push(name.clone());
+        } else {
+            self.summary.silent.push(name.clone());
+        }
+        let of_namespace = known
+            .and_then(|known| Some((self.manifests.home(&known.object, &known.object.base)?, &known.object)));
+        let of_namespace = of_namespace.as_ref().map(|(home, object)| (home, *object));
+        let at = |subject: &Subject, code| place(object, subject, code, &home, of_namespace);
+        let warn = |collector: &mut Collector<'_, '_>, warnings: Vec<Warning>| {
+            for Warning { code, subject, message } in warnings {
+                if !is_of_namespace(&subject) {
+                    collector.push(Severity::Warning, code, at(&subject, code), about, &message);
+                }
+            }
+        };
+        match outcome {
+            Outcome::Skipped { warnings } => warn(&mut self.collector, warnings),
+            Outcome::Refused(problems) => {
+                for Problem { code, subject, message, .. } in problems {
+                    // That was told of the namespace itself.
+                    if is_of_namespace(&subject) {
+                        continue;
+                    }
+                    let is_unsure = known.is_none() && MAY_BE_DEFAULTS.contains(&code);
+                    let (severity, more) = if is_unsure {
+                        let more =
+                            format!("; namespace {namespace}, which is not among the input, may say it");
+                        (Severity::Warning, more)
+                    } else {
+                        (Severity::Error, String::new())
+                    };
+                    let text = format!("{subject}: {message}{more}");
+                    self.collector.push(severity, code, at(&subject, code), about, &text);
+                }
+            }
+            Outcome::Injected { patch, warnings } => {
+                warn(&mut self.collector, warnings);
+                if let Some(Outcome::Refused(problems)) = with_token.map(|pod| inject::inject(&pod, &context))
+                {
+                    for Problem { code, subject, message, .. } in problems {
+                        let text = format!(
+                            "{subject}: {message}; its pods will be refused, unless their ServiceAccount mounts no token"
+                        );
+                        self.collector.push(Severity::Warning, code, at(&subject, code), about, &text);
+                    }
+                }
+                let mut injected = pod;
+                if json_patch::patch(&mut injected, &json_patch::Patch::from(patch)).is_ok()
+                    && let Some(plan) = plan_of(&injected)
+                {
+                    let (file, document) = (object.file, object.document);
+                    let base = base.to_vec();
+                    self.asking.push(Asking { file, document, base, object: name.clone(), namespace, plan });
+                }
+            }
+        }
+    }
+
+    /// What the API server refuses before anybody else looks at it.
+    fn annotations(&mut self, object: &Object<'_>, home: &Home<'_, '_>, about: Option<(&str, &str)>) {
+        let pod = pod_of(object.value).map_or(object.value, |template| template.pod);
+        let annotations = pod.get("metadata").and_then(|metadata| metadata.get("annotations"));
+        for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
+            let path = home.path(&["metadata", "annotations", key]);
+            let mut push = |code, part, message: &str| {
+                let span = home.locator.field(&path, part).unwrap_or_else(|| home.default());
+                let at = (object.file, object.document, span);
+                self.collector.push(Severity::Error, code, at, about, message);
+            };
+            if let Some(name) = key.strip_prefix(PREFIX)
+                && let Some(why) = why_no_name(name)
+            {
+                push(codes::KEY, Part::Key, &format!("{key}: {why}; say it in {PREFIX}{}", Key::Config));
+            }
+            if !value.is_string() {
+                let (what, written) = (what(value), home.locator.written(&path));
+                let quoted =
+                    written.filter(|text| !value.is_object() && !value.is_array() && !text.is_empty());
+                let hint = quoted.map_or_else(
+                    || "write a text".to_owned(),
+                    |text| format!("write \"{}\"", text.trim().trim_matches('"')),
+                );
+                push(codes::NOT_TEXT, Part::Value, &format!("{key}: expected text, found {what}; {hint}"));
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Checked {
+        for (namespace, names) in std::mem::take(&mut self.asked_in) {
+            match self.namespaces.0.get(&namespace) {
+                None => self.summary.unknown_namespaces.push(namespace),
+                Some(known) => self.opening(&namespace, known, &names),
+            }
+        }
+        Checked { findings: self.collector.finish(), summary: self.summary, asking: self.asking }
+    }
+
+    /// A namespace that is not open, in which somebody asks.
+    fn opening(&mut self, namespace: &str, known: &Known<'_>, names: &[String]) {
+        let object = &known.object;
+        let label = format!("{PREFIX}{LABEL}");
+        let labels = object.value.get("metadata").map(|metadata| texts(metadata, "labels"));
+        let value =
+            labels.and_then(|mut labels| labels.find(|(key, _)| *key == label)).map(|(_, value)| value);
+        let has = match Opening::of(value) {
+            Opening::Open => return,
+            Opening::Unlabelled => format!("has no label {label}: enabled"),
+            Opening::OtherValue => {
+                format!(
+                    "has the label {label}: {}, which is neither enabled nor all",
+                    value.unwrap_or_default()
+                )
+            }
+        };
+        let Some(home) = self.manifests.home(object, &object.base) else { return };
+        let span = home.locator.field(&home.path(&["metadata", "labels", &label]), Part::Value);
+        let span = span.unwrap_or_else(|| home.locator.nearest(&home.path(&["metadata", "name"])));
+        let (verb, many) = if names.len() == 1 { ("asks", "it") } else { ("ask", "them") };
+        let message = format!(
+            "namespace {namespace} {has}, and {} {verb} for injection: nothing is injected into {many}",
+            some(names)
+        );
+        let at = (object.file, object.document, span);
+        let about = object.name();
+        let code = installation::ASKED_OUTSIDE;
+        self.collector.push(Severity::Warning, code, at, Some((&about, namespace)), &message);
+    }
+}
+
+/// The first few of many names.
+fn some(names: &[String]) -> String {
+    /// A line of them.
+    const SHOWN: usize = 5;
+    match names.split_at_checked(SHOWN) {
+        Some((shown, more)) if !more.is_empty() => format!("{} and {} more", shown.join(", "), more.len()),
+        _ => names.join(", "),
+    }
+}
+
+fn place(
+    object: &Object<'_>,
+    subject: &Subject,
+    code: Code,
+    home: &Home<'_, '_>,
+    namespace: Option<(&Home<'_, '_>, &Object<'_>)>,
+) -> At {
+    match locate::subject(subject, part(subject, code), home, namespace.map(|(home, _)| home)) {
+        Place::Pod(span) => (object.file, object.document, span),
+        Place::Namespace(span) => {
+            let object = namespace.map_or(object, |(_, object)| object);
+            (object.file, object.document, span)
+        }
+    }
+}
+
+/// Whether it is an annotation's key that is wrong, or its value.
+fn part(subject: &Subject, code: Code) -> Part {
+    let is_of_key = [
+        said::UNKNOWN_ANNOTATION,
+        said::VARIABLE_NAME,
+        said::FILE_NAME,
+        said::ORPHAN,
+        said::SAID_TWICE,
+        said::CONTRADICTION,
+        said::NO_MEANING,
+    ]
+    .contains(&code);
+    let names_container = matches!(subject, Subject::Annotation { key, .. } if key.starts_with("command."));
+    if is_of_key || (names_container && code == pods::UNKNOWN_CONTAINER) { Part::Key } else { Part::Value }
+}
+
+/// At the namespace itself nobody needs to be told that it is the namespace's.
+fn own_words(subject: &Subject) -> Subject {
+    match subject.clone() {
+        Subject::Annotation { key, .. } => Subject::own(key),
+        Subject::Config { at, focus, .. } => Subject::Config { source: Source::Pod, at, focus },
+        other => other,
+    }
+}
+
+fn is_of_namespace(subject: &Subject) -> bool {
+    matches!(
+        subject,
+        Subject::Annotation { source: Source::Namespace, .. }
+            | Subject::Config { source: Source::Namespace, .. }
+    )
+}
+
+/// The object with texts for all annotations of its pod.
+fn with_texts(object: &Object<'_>, path: &[&str]) -> Value {
+    let mut value = object.value.clone();
+    let pod = path.iter().try_fold(&mut value, |value, key| value.get_mut(key));
+    let annotations = pod.and_then(|pod| pod.get_mut("metadata")?.get_mut("annotations")?.as_object_mut());
+    for (_, value) in annotations.into_iter().flatten() {
+        match value {
+            Value::String(_) => {}
+            Value::Null => *value = Value::String(String::new()),
+            _ => *value = Value::String(value.to_string()),
+        }
+    }
+    value
+}
+
+/// The plan of an injected pod.
+pub fn plan_of(pod: &Value) -> Option<Plan> {
+    let by_name = |list: Option<&Value>, name: &str| {
+        let list = list?.as_array()?.iter();
+        list.clone().find(|item| item.get("name").and_then(Value::as_str) == Some(name)).cloned()
+    };
+    let agent = by_name(pod.get("spec")?.get("initContainers"), AGENT)?;
+    let variable = by_name(agent.get("env"), plan::VARIABLE)?;
+    Plan::from_variable(variable.get("value")?.as_str()?).ok()
+}
+
+/// Why Kubernetes does not take the name part of a key; none if it does.
+fn why_no_name(name: &str) -> Option<String> {
+    /// Kubernetes' limit.
+    const LONGEST: usize = 63;
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    if name.contains('/') {
+        Some("Kubernetes takes only one slash in a key".to_owned())
+    } else if name.len() > LONGEST {
+        Some(format!("{} characters follow the slash, and Kubernetes takes {LONGEST}", name.len()))
+    } else if !bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)) {
+        Some("Kubernetes takes only letters, digits, `-`, `_` and `.` after the slash".to_owned())
+    } else if !edge(bytes.first()) || !edge(bytes.last()) {
+        Some("Kubernetes wants a letter or digit after the slash and at the end".to_owned())
+    } else {
+        None
+    }
+}
+
+fn what(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,188 @@
+//! Findings as people read them: the line of the manifest, underlined, with what is wrong and what to do.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
+
+use anstyle::{AnsiColor, Style};
+
+use super::summary as count;
+use crate::{
+    codes::Code,
+    manifest::{
+        check::Summary,
+        finding::{Finding, Severity},
+    },
+};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const BOLD: Style = Style::new().bold();
+const QUIET: Style = Style::new().dimmed();
+
+/// Narrower than this nothing can be read; the terminal breaks the lines.
+const NARROWEST: usize = 30;
+
+/// Writes the findings, and in the end what was looked at. Lines are broken to fit into `width` columns.
+pub fn write(out: &mut dyn Write, findings: &[Finding], summary: &Summary, width: usize) -> io::Result<()> {
+    let width = width.max(NARROWEST);
+    // What to do about a code is said once.
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for finding in findings {
+        one(out, finding, told.insert(finding.code.id()), width)?;
+    }
+    for line in wrapped(&count(findings, summary), width, 0) {
+        writeln!(out, "{BOLD}{line}{BOLD:#}")?;
+    }
+    let mut quiet = |words: &str, names: &[String]| {
+        if names.is_empty() {
+            return Ok::<(), io::Error>(());
+        }
+        for line in wrapped(&format!("{words}: {}", some(names)), width, 2) {
+            writeln!(out, "{QUIET}{line}{QUIET:#}")?;
+        }
+        Ok(())
+    };
+    quiet("opened", &summary.opened)?;
+    quiet("don't ask", &summary.silent)?;
+    quiet("namespaces not among the input, taken to be labelled", &summary.unknown_namespaces)?;
+    if !findings.is_empty() {
+        for line in wrapped("`esc-injector explain CODE` tells more of a code", width, 2) {
+            writeln!(out, "{QUIET}{line}{QUIET:#}")?;
+        }
+    }
+    Ok(())
+}
+
+fn one(out: &mut dyn Write, finding: &Finding, is_first: bool, width: usize) -> io::Result<()> {
+    let Finding { severity, code, message, has_fix, object, place } = finding;
+    let style = if *severity == Severity::Error { ERROR } else { WARNING };
+    let head = format!("{}[{code}]: ", severity.word());
+    let indent = 2;
+    let lines = wrapped(&format!("{head}{}", visible(message)), width, indent);
+    for (index, line) in lines.iter().enumerate() {
+        match line.strip_prefix(head.trim_end()) {
+            Some(rest) if index == 0 => {
+                writeln!(out, "{style}{}{style:#}{BOLD}{rest}{BOLD:#}", head.trim_end())?;
+            }
+            _ => writeln!(out, "{BOLD}{line}{BOLD:#}")?,
+        }
+    }
+    let number = place.line.to_string();
+    let gutter = " ".repeat(number.len());
+    let mut at = place.describe();
+    if let Some((object, namespace)) = object {
+        at = format!("{at} ({object}, namespace {namespace})");
+    }
+    arrow(out, &gutter, "-->", &at, width)?;
+    if let Some(template) = &place.template {
+        arrow(out, &gutter, "  =", &format!("rendered from {template}"), width)?;
+    }
+    if let Some(quote) = &place.quote {
+        let room = width.saturating_sub(number.len() + 4).max(8);
+        let (line, from, length) = cropped(quote, place.column - 1, place.end_column - place.column, room);
+        writeln!(out, " {QUIET}{number} |{QUIET:#} {line}")?;
+        let marks = "^".repeat(length);
+        writeln!(out, " {QUIET}{gutter} |{QUIET:#} {}{style}{marks}{style:#}", " ".repeat(from))?;
+    }
+    if *has_fix && is_first {
+        arrow(out, &gutter, "  =", &format!("fix: {}", fix(*code)), width)?;
+    }
+    writeln!(out)
+}
+
+fn arrow(out: &mut dyn Write, gutter: &str, sign: &str, text: &str, width: usize) -> io::Result<()> {
+    let indent = gutter.len() + sign.len() + 1;
+    let room = width.saturating_sub(indent).max(NARROWEST / 2);
+    for (index, line) in wrapped(&visible(text), room, 0).iter().enumerate() {
+        if index == 0 {
+            writeln!(out, "{gutter}{QUIET}{sign}{QUIET:#} {line}")?;
+        } else {
+            writeln!(out, "{}{line}", " ".repeat(indent))?;
+        }
+    }
+    Ok(())
+}
+
+fn fix(code: Code) -> &'static str {
+    code.entry().fix
+}
+
+/// Texts of manifests may hold anything, and go to a terminal.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A line and the marks below it, cut to the room there is, around the marks.
+fn cropped(line: &str, from: usize, length: usize, room: usize) -> (String, usize, usize) {
+    /// Characters to show before the marks where the line's beginning is cut off.
+    const BEFORE: usize = 4;
+    let characters: Vec<char> = visible(line).chars().collect();
+    let from = from.min(characters.len());
+    let start = if from + length.max(1) <= room { 0 } else { from.saturating_sub(BEFORE) };
+    let mut shown: Vec<char> = characters.iter().skip(start).take(room).copied().collect();
+    if start > 0
+        && let Some(first) = shown.first_mut()
+    {
+        *first = '…';
+    }
+    if start + room < characters.len()
+        && let Some(last) = shown.last_mut()
+    {
+        *last = '…';
+    }
+    let from = from - start;
+    let line: String = shown.iter().collect();
+    (line.trim_end().to_owned(), from, length.clamp(1, room.saturating_sub(from).max(1)))
+}
+
+/// A text in lines of at most `width` characters, all but the first indented. Words are never broken.
+pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let room = |line: &String| line.chars().count() + 1 + word.chars().count() <= width;
+        match lines.last_mut() {
+            Some(line) if room(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+            Some(_) => lines.push(format!("{}{word}", " ".repeat(indent))),
+        }
+    }
+    lines
+}
+
+/// The first of many names.
+fn some(names: &[String]) -> String {
+    /// A few lines of them.
+    const SHOWN: usize = 20;
+    match names.split_at_checked(SHOWN) {
+        Some((shown, more)) if !more.is_empty() => format!("{} and {} more", shown.join(", "), more.len()),
+        _ => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cropped, wrapped};
+
+    #[test]
+    fn long_lines_are_cut_around_the_marks() {
+        let line = format!("{}bad value # {}", " ".repeat(40), "x".repeat(80));
+        for (room, expected, from, length) in
+            [(200, line.as_str(), 40, 9), (20, "…   bad value # xxx…", 4, 9), (8, "…   bad…", 4, 4)]
+        {
+            assert_eq!(cropped(&line, 40, 9, room), (expected.to_owned(), from, length), "{room}");
+        }
+        assert_eq!(cropped("a\tb", 2, 0, 10), ("a b".to_owned(), 2, 1));
+        assert_eq!(cropped("", 7, 3, 10), (String::new(), 0, 3));
+    }
+
+    #[test]
+    fn words_are_kept_whole() {
+        assert_eq!(wrapped("one two three", 8, 2), ["one two", "  three"]);
+        assert_eq!(wrapped("looooooooong a", 5, 0), ["looooooooong", "a"]);
+    }
+}

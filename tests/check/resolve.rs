@@ -1,0 +1,139 @@
+//! `check --resolve`, against the local server.
+
+use std::path::Path;
+
+use crate::{
+    Said, check_with,
+    harness::{TOKEN, TestServer},
+};
+
+/// Values that must not show anywhere.
+const PLANTED: [&str; 3] = ["planted-password-7f3a", "planted-token-91bc", "planted-file-55de"];
+
+const PROD: &str = "values:
+  db: {host: planted-token-91bc, password: {fn::secret: planted-password-7f3a}, port: 5432}
+  text: planted-file-55de
+  environmentVariables: {LEVEL: info, 'bad name': planted-token-91bc}
+  files: {CERT: planted-file-55de}
+";
+
+const MANIFEST: &str = "kind: Pod
+metadata:
+  name: web
+  annotations:
+    esc.pulumi.com/environment: acme/shop/prod,acme/shop/over
+    esc.pulumi.com/env.HOST: db.hots
+    esc.pulumi.com/env.PORT: db.port
+    esc.pulumi.com/file.key: text
+    esc.pulumi.com/decode.key: base64
+    esc.pulumi.com/template.conf: '{{ values.db.pasword }}'
+    esc.pulumi.com/config: |
+      env:
+        MAYBE: {path: nothing.here, optional: true}
+        NONE: {path: 'replicas[0].host'}
+      files:
+        level.properties: {path: db, format: dotenv}
+spec:
+  containers:
+  - {name: app, command: [/app]}
+";
+
+fn server() -> TestServer {
+    TestServer::start(&[
+        ("acme/shop/prod.yaml", PROD),
+        ("acme/shop/over.yaml", "values: {db: {port: 1}}"),
+        ("acme/shop/broken.yaml", "values: {a: '${nope}'}"),
+    ])
+}
+
+fn resolve(url: &str, token: &str, arguments: &[&str], input: &str) -> Said {
+    let variables = [("PULUMI_BACKEND_URL", url), ("PULUMI_ACCESS_TOKEN", token), ("COLUMNS", "200")];
+    let said = check_with(Path::new("."), &[&["--resolve"], arguments].concat(), &variables, input);
+    for planted in PLANTED {
+        assert!(!said.out.contains(planted) && !said.err.contains(planted), "{planted}: {said:?}");
+    }
+    said
+}
+
+/// The findings as `code line:column`.
+fn found(said: &Said) -> Vec<String> {
+    let json: serde_json::Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    let one = |finding: &serde_json::Value| {
+        format!("{} {}:{}", finding["code"].as_str().unwrap(), finding["line"], finding["column"])
+    };
+    json["findings"].as_array().unwrap().iter().map(one).collect()
+}
+
+fn url(server: &TestServer) -> String {
+    format!("http://{}/api/esc", server.address)
+}
+
+#[test]
+fn every_path_format_and_template_is_proved() {
+    let server = server();
+    let said = resolve(&url(&server), TOKEN, &["--output", "json"], MANIFEST);
+    assert_eq!(said.code, 65, "{said:?}");
+    assert_eq!(found(&said), ["ESC404 6:30", "ESC406 8:30", "ESC404 10:35", "ESC404 14:22"]);
+    let text = resolve(&url(&server), TOKEN, &[], MANIFEST);
+    for words in
+        ["did you mean `host`", "(it has host, password, port)", "2 environments opened", "acme/shop/over"]
+    {
+        assert!(text.out.contains(words), "{words}: {}", text.out);
+    }
+    let good = MANIFEST
+        .replace("db.hots", "db.host")
+        .replace("    esc.pulumi.com/decode.key: base64\n", "")
+        .replace("pasword", "password")
+        .replace("replicas[0].host", "db.host");
+    let said = resolve(&url(&server), TOKEN, &[], &good);
+    assert_eq!(said.code, 0, "{}", said.out);
+}
+
+#[test]
+fn projected_names_have_to_be_legal() {
+    let server = server();
+    let all = "kind: Pod\nmetadata: {name: p, annotations: {esc.pulumi.com/environment: acme/shop/prod}}\nspec: {containers: [{name: a, command: [x]}]}\n";
+    let said = resolve(&url(&server), TOKEN, &["--output", "json"], all);
+    assert_eq!((said.code, found(&said)), (65, vec!["ESC408 2:63".to_owned()]));
+    assert!(said.out.contains("`bad name`"), "{}", said.out);
+}
+
+#[test]
+fn what_can_not_be_opened_is_a_finding_where_it_is_asked_for() {
+    let server = server();
+    let pod = |environment: &str| {
+        format!(
+            "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    esc.pulumi.com/environment: {environment}\nspec: {{containers: [{{name: a, command: [x]}}]}}\n"
+        )
+    };
+    let here = url(&server);
+    for (environment, address, token, code, finding) in [
+        ("acme/shop/none", here.as_str(), TOKEN, 65, "ESC3"),
+        ("acme/shop/broken", &here, TOKEN, 65, "ESC3"),
+        ("acme/shop/prod", &here, "nobodys", 77, "ESC3"),
+        ("acme/shop/prod", "http://127.0.0.1:1", TOKEN, 69, "ESC3"),
+    ] {
+        let said = resolve(address, token, &["--output", "json"], &pod(environment));
+        assert_eq!(said.code, code, "{environment}: {said:?}");
+        let found = found(&said);
+        assert!(
+            found.len() == 1 && found[0].starts_with(finding) && found[0].ends_with(" 5:33"),
+            "{found:?}"
+        );
+    }
+    let said = resolve(&here, "", &[], &pod("acme/shop/prod"));
+    assert!(said.code == 64 && said.err.contains("PULUMI_ACCESS_TOKEN"), "{said:?}");
+    // Nobody asks, so nobody has to be asked.
+    assert_eq!(resolve(&here, "", &[], "kind: Service\n").code, 0);
+}
+
+#[test]
+fn a_token_goes_to_no_address_that_only_a_manifest_names() {
+    let server = server();
+    let pod = "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    esc.pulumi.com/environment: acme/shop/prod\n    esc.pulumi.com/api-url: https://other.example\nspec: {containers: [{name: a, command: [x]}]}\n";
+    let arguments = ["--allow-api-url", "https://other.example", "--output", "json"];
+    let said = resolve(&url(&server), TOKEN, &arguments, pod);
+    assert_eq!((said.code, found(&said)), (0, vec!["ESC705 6:29".to_owned()]));
+    assert_eq!(resolve(&url(&server), TOKEN, &["--strict", arguments[0], arguments[1]], pod).code, 65);
+}
