@@ -30,6 +30,8 @@ const ROOMS: &[Room] = &[
     room("cli", "commands", 1, false),
     room("demo", "all of it on one machine", 1, false),
     room("webhook", "answers the API server", 1, false),
+    room("doctor", "what is wrong with it?", 0, false),
+    room("convert", "from other operators", 3, true),
     room("probe", "is it installed well?", 0, false),
     room("manifest", "where a kind keeps its pod", 1, true),
     room("inject", "what becomes of a pod", 1, true),
@@ -193,9 +195,10 @@ fn draw(rooms: &BTreeSet<String>, arrows: &Arrows, floors: &BTreeMap<String, usi
             let side = if end < begin { x(from) } else { x(from) + WIDTH };
             format!("M{side} {} H{end} V{}", y(from) + 2 * HEIGHT / 3, y(to))
         } else {
-            // Down, then sideways into it.
-            let side = if end < begin { x(to) + WIDTH } else { x(to) };
-            format!("M{begin} {} V{} H{side}", y(from) + HEIGHT, y(to) + HEIGHT / 3)
+            // Towards it, down between the columns, and into it.
+            let (out, side) = if end < begin { (x(from), x(to) + WIDTH) } else { (x(from) + WIDTH, x(to)) };
+            let gutter = if end < begin { out - (COLUMN - WIDTH) / 2 } else { out + (COLUMN - WIDTH) / 2 };
+            format!("M{out} {} H{gutter} V{} H{side}", y(from) + 2 * HEIGHT / 3, y(to) + HEIGHT / 3)
         };
         writeln!(svg, "<path d=\"{line}\"><title>{from} imports {to}</title></path>").unwrap();
     }
@@ -254,7 +257,6 @@ fn what_decides_knows_nothing_of_what_serves() {
         ("webhook", "server"),
         ("agent", "server"),
         ("agent", "webhook"),
-        ("server", "client"),
         ("server", "agent"),
         ("inject", "client"),
         ("lang", "server"),
