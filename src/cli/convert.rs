@@ -16,6 +16,7 @@ use super::{
     input, output,
 };
 use crate::{
+    codes,
     convert::{self, Conversion, Document, Finding, Input, Level, Options},
     yaml,
 };
@@ -132,6 +133,10 @@ fn list(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
         if !instead.is_empty() {
             writeln!(out, "  {way}: {instead}")?;
         }
+    }
+    let told: Vec<_> = conversion.findings.iter().map(|finding| finding.what.as_str()).collect();
+    if let Some(hint) = codes::hint(&told.join(" ")) {
+        writeln!(out, "{hint}")?;
     }
     for (what, names) in
         [("converted", &conversion.converted), ("not needed by what is here any more", &conversion.replaced)]

@@ -18,7 +18,7 @@ use super::{
     policy::PolicyArgs,
 };
 use crate::{
-    codes::{access, installation as codes},
+    codes::{access, hint, installation as codes},
     doctor::{self, Check, Settings, Verdict},
     inject::Policy,
 };
@@ -164,9 +164,11 @@ fn look(verdict: Verdict) -> (Style, &'static str, &'static str) {
 }
 
 fn list(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
+    let mut told = String::new();
     for Check { subject, verdict, found, code, fix } in checks {
         let (style, mark, _) = look(*verdict);
         let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
+        told.push_str(&code);
         writeln!(out, "{style}{mark}{style:#} {subject}: {code}{found}")?;
         if !fix.is_empty() {
             writeln!(out, "  fix: {fix}")?;
@@ -176,10 +178,7 @@ fn list(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
     let (good, doubtful) = (count(Verdict::Good), count(Verdict::Doubtful));
     let (bad, unknown) = (count(Verdict::Bad), count(Verdict::Unknown));
     writeln!(out, "{good} good, {doubtful} doubtful, {bad} bad, {unknown} not checked")?;
-    if bad + doubtful > 0 {
-        writeln!(out, "`esc-injector explain CODE` tells more")?;
-    }
-    Ok(())
+    hint(&told).map_or(Ok(()), |hint| writeln!(out, "{hint}"))
 }
 
 fn as_json(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {

@@ -403,11 +403,7 @@ fn tell(manifest: usize, pod: &Value, delivery: &Delivery, namespace: &str, repo
     match inject::inject(pod, &context) {
         inject::Outcome::Refused(problems) => {
             for problem in problems {
-                at.left(
-                    "",
-                    format!("the webhook would refuse it: {problem}"),
-                    "see `esc-injector explain` with the code",
-                );
+                at.left("", format!("the webhook would refuse it: {problem}"), "");
             }
         }
         inject::Outcome::Injected { warnings, .. } | inject::Outcome::Skipped { warnings } => {
