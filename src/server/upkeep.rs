@@ -77,11 +77,11 @@ pub fn compact(data: &Path) -> Result<Compacted, ConfigError> {
     let path = data.join(DATABASE);
     let size = || fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
     let mut database = existing(data)?;
+    record(data, "store.compact")?;
     let before = size();
     database.compact().map_err(|error| broken(&path, &error))?;
     // What is open is as large as it may become next.
     drop(database);
-    record(data, "store.compact")?;
     Ok(Compacted { before, after: size() })
 }
 
