@@ -176,10 +176,12 @@ fn list(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
     let (good, doubtful) = (count(Verdict::Good), count(Verdict::Doubtful));
     let (bad, unknown) = (count(Verdict::Bad), count(Verdict::Unknown));
     writeln!(out, "{good} good, {doubtful} doubtful, {bad} bad, {unknown} not checked")?;
-    if bad + doubtful > 0 {
-        writeln!(out, "`esc-injector explain CODE` tells more")?;
+    let codes: Vec<_> =
+        checks.iter().filter_map(|check| check.code).map(|code| format!("[{code}]")).collect();
+    match crate::codes::hint(&codes.join(" ")) {
+        Some(hint) => writeln!(out, "{hint}"),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn as_json(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {

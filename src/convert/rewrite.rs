@@ -406,7 +406,7 @@ fn tell(manifest: usize, pod: &Value, delivery: &Delivery, namespace: &str, repo
                 at.left(
                     "",
                     format!("the webhook would refuse it: {problem}"),
-                    "see `esc-injector explain` with the code",
+                    format!("see `{}`", problem.code.command()),
                 );
             }
         }

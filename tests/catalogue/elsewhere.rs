@@ -87,6 +87,36 @@ const TESTS: &[(&str, &str, &str, &str)] = &[
         "a_working_installation_is_found_to_work",
     ),
     (
+        "ESC821",
+        "tests/doctor/main.rs",
+        "each_thing_that_is_broken_is_named_with_its_code_and_fix",
+        "a_healthy_installation_has_nothing_to_mend",
+    ),
+    (
+        "ESC822",
+        "tests/doctor/main.rs",
+        "each_thing_that_is_broken_is_named_with_its_code_and_fix",
+        "a_healthy_installation_has_nothing_to_mend",
+    ),
+    (
+        "ESC823",
+        "tests/doctor/main.rs",
+        "each_thing_that_is_broken_is_named_with_its_code_and_fix",
+        "a_healthy_installation_has_nothing_to_mend",
+    ),
+    (
+        "ESC824",
+        "tests/doctor/main.rs",
+        "each_thing_that_is_broken_is_named_with_its_code_and_fix",
+        "a_healthy_installation_has_nothing_to_mend",
+    ),
+    (
+        "ESC825",
+        "tests/doctor/main.rs",
+        "each_thing_that_is_broken_is_named_with_its_code_and_fix",
+        "a_healthy_installation_has_nothing_to_mend",
+    ),
+    (
         "ESC901",
         "tests/admission/answers.rs",
         "bodies_without_a_uid_get_400",
