@@ -355,22 +355,20 @@ fn tags_and_clones_environments() {
 #[test]
 fn rotates_secrets() {
     let Some(esc) = Esc::start() else { return };
-    esc.ok(&["login"]);
-    esc.ok(&["env", "init", ENV]);
-    let file = esc.directory.path().join("definition.yaml");
+    esc.run(&["env", "init", ENV]);
     let text = "values:\n  db:\n    fn::rotate::password:\n      inputs: {length: 24} # long\n  bad:\n    fn::rotate::password:\n      inputs: {length: 1}\n";
-    write(esc.directory.path(), "definition.yaml", text);
-    esc.ok(&["env", "edit", ENV, "-f", file.to_str().unwrap()]);
-    let said = esc.ok(&["env", "rotate", ENV, "db"]);
+    let file = esc.file("definition.yaml", text);
+    esc.run(&["env", "edit", ENV, "-f", &file]);
+    let said = esc.run(&["env", "rotate", ENV, "db"]);
     assert!(said.contains("rotated.") && said.contains("New revision '3' was created."), "{said}");
-    let first: Value = serde_json::from_str(&esc.ok(&["open", ENV, "db"])).unwrap();
+    let first: Value = serde_json::from_str(&esc.run(&["open", ENV, "db"])).unwrap();
     assert_eq!(first["current"].as_str().unwrap().len(), 24);
-    let said = esc.ok(&["env", "rotate", ENV]);
+    let said = esc.run(&["env", "rotate", ENV]);
     assert!(
         said.contains("rotated with errors") && said.contains("Path: bad, error: password: `length`"),
         "{said}"
     );
-    let second: Value = serde_json::from_str(&esc.ok(&["open", ENV, "db"])).unwrap();
+    let second: Value = serde_json::from_str(&esc.run(&["open", ENV, "db"])).unwrap();
     assert_eq!(second["previous"], first["current"]);
-    assert!(esc.ok(&["env", "get", ENV, "--definition"]).contains("inputs: {length: 24} # long"));
+    assert!(esc.run(&["env", "get", ENV, "--definition"]).contains("inputs: {length: 24} # long"));
 }
