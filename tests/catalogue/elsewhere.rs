@@ -41,6 +41,36 @@ const TESTS: &[(&str, &str, &str, &str)] = &[
     ),
     ("ESC612", "tests/agent/telling.rs", "a_restart_ends_with_the_code_of_the_plan_and_not_again_soon", SAME),
     ("ESC613", "tests/agent/sidecar.rs", "is_ready", "a_change_arrives_and_nothing_else_is_published"),
+    (
+        "ESC701",
+        "tests/check/findings.rs",
+        "annotations_beside_the_pod_are_found",
+        "nothing_is_said_of_good_manifests",
+    ),
+    (
+        "ESC702",
+        "tests/check/findings.rs",
+        "each_finding_stands_where_the_mistake_is",
+        "nothing_is_said_of_good_manifests",
+    ),
+    (
+        "ESC703",
+        "tests/check/findings.rs",
+        "each_finding_stands_where_the_mistake_is",
+        "nothing_is_said_of_good_manifests",
+    ),
+    (
+        "ESC704",
+        "tests/check/findings.rs",
+        "what_can_not_be_read_does_not_hide_the_rest",
+        "nothing_is_said_of_good_manifests",
+    ),
+    (
+        "ESC705",
+        "tests/check/resolve.rs",
+        "a_token_goes_to_no_address_that_only_a_manifest_names",
+        "every_path_format_and_template_is_proved",
+    ),
     // On a real API server.
     (
         "ESC801",
