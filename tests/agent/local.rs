@@ -187,7 +187,7 @@ fn exchanges_a_signed_identity_and_fails_for_a_stranger() {
          `sub: system:serviceaccount:other:app` with `aud: urn:pulumi:org:acme`."
     );
     assert!(refused.termination.contains("refused the pod's identity system:serviceaccount:other:app (403)"));
-    assert!(refused.termination.ends_with(&fix), "{}", refused.termination);
+    assert!(refused.termination.contains(&format!("Fix: {fix} More: ")), "{}", refused.termination);
     let error = refused.log().into_iter().find(|line| line["level"] == "ERROR").unwrap();
     assert_eq!(error["fix"], fix);
 }

@@ -116,7 +116,8 @@ fn annotations_beside_the_pod_are_found() {
     assert_eq!(found(at_workload), ["error ESC701 5:5 esc.pulumi.com/environment"]);
     let said = check(&[], at_workload);
     assert_eq!(said.code, 65);
-    assert!(said.out.contains("move them to spec.template.metadata.annotations"), "{}", said.out);
+    let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("move them to spec.template.metadata.annotations"), "{}", said.out);
     // On both is what tools do that annotate all objects.
     let both = format!(
         "{}---\nkind: Service\nmetadata: {{name: s, annotations: {{esc.pulumi.com/environment: acme/shop/prod}}}}\n",
