@@ -115,7 +115,7 @@ impl Server {
 
     fn keep(&self, corpus: &Corpus) {
         let mut connection = Connection::to(&self.address);
-        let root = ("bench/root".to_owned(), corpus.root.clone());
+        let root = ("bench/importer".to_owned(), corpus.root.clone());
         // In order of their numbers, so that each is there before it is imported.
         let imports = (0..corpus.imports.len()).map(corpus::name);
         let imports = imports.map(|name| (name.clone(), corpus.imports[&name].clone()));
@@ -128,7 +128,7 @@ impl Server {
     }
 
     fn run(&self, connections: usize, opens: usize, read: bool) -> Run {
-        const OPEN: &str = "/api/esc/environments/acme/bench/root/open";
+        const OPEN: &str = "/api/esc/environments/acme/bench/importer/open";
         let (left, bytes) = (AtomicUsize::new(opens), AtomicUsize::new(0));
         let (started, before) = (Instant::now(), self.processor_time());
         thread::scope(|scope| {

@@ -7,7 +7,7 @@ use super::{
     keys::{self, Family, Key, PREFIX, Parsed},
     layer::{Absent, File, Read, Resource, TokenSecret, Variable},
     problem::{Problem, Warning},
-    subject::Subject,
+    subject::{Source, Subject},
     values,
 };
 use crate::{
@@ -15,17 +15,6 @@ use crate::{
     codes::{Code, annotations as codes},
     esc::{names::FileName, path::Path},
 };
-
-/// Whose annotations they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// The pod's own.
-    Pod,
-    /// Its namespace's: defaults.
-    Namespace,
-    /// The operator's `--default` flags, whose keys have no prefix.
-    Operator,
-}
 
 /// Reads the annotations of ours among `annotations`.
 pub fn read<'a>(source: Source, annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Read {

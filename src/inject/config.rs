@@ -5,12 +5,11 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 
 use super::{
-    annotations::Source as Whose,
     keys,
     layer::{Absent, File, Layer, Read, Variable},
     pod::MAX_CONTAINERS,
     problem::Problem,
-    subject::{Focus, Subject},
+    subject::{Focus, Source as Whose, Subject},
     values,
 };
 use crate::{

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    annotations::{self, Source},
+    annotations,
     keys::PREFIX,
     problem::{Problem, Warning},
+    subject::Source,
 };
 
 /// The label that opens a namespace for injection, without the prefix.

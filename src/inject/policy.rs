@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    annotations::{self, Source},
-    problem::Problem,
-    values,
-    version::Version,
-};
+use super::{annotations, problem::Problem, subject::Source, values, version::Version};
 use crate::esc::token_type::TokenType;
 
 /// Containers that are not the user's: meshes, telemetry, other injectors. They receive nothing unless named.

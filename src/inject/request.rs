@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    Context,
-    annotations::{self, Source},
+    Context, annotations,
     keys::Key,
     layer::{EnvMode, File, Layer, Resource, Variable},
     origin::{self, Origin},
@@ -15,7 +14,7 @@ use super::{
     problem::{Problem, Warning},
     quantity::Quantity,
     refresh::{self, Refresh},
-    subject::Subject,
+    subject::{Source, Subject},
 };
 use crate::{
     agent::plan::{self, FileEntry, OnFailure, Projections, VariableEntry},

@@ -2,9 +2,19 @@
 
 use std::fmt;
 
-pub use super::annotations::Source;
 use super::keys::{Key, PREFIX};
 use crate::yaml::Mark;
+
+/// Whose annotations they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The pod's own.
+    Pod,
+    /// Its namespace's: defaults.
+    Namespace,
+    /// The operator's `--default` flags, whose keys have no prefix.
+    Operator,
+}
 
 /// What a problem or warning is about. Its text is what refusals say.
 #[derive(Debug, Clone, PartialEq, Eq)]
