@@ -37,7 +37,7 @@ pub fn read(manifests: &[Manifest], options: &Options, report: &mut Report) -> V
             continue;
         }
         let mut at = report.at(index);
-        object::unknown(object.get("spec"), &["provider", "parameters", "secretObjects"], &mut at, "spec");
+        at.unknown(object.get("spec"), &["provider", "parameters", "secretObjects"], "spec");
         let (namespace, name) = object::namespaced(object, &options.namespace);
         let bundle = |kind, name, items, is_kept| Bundle {
             manifest: index,
@@ -77,7 +77,7 @@ fn class(object: &Value, at: &mut At<'_>) -> Option<(BTreeMap<String, Item>, boo
         "authSecretNamespace",
         "secrets",
     ];
-    object::unknown(Some(parameters), &known, at, PARAMETERS);
+    at.unknown(Some(parameters), &known, PARAMETERS);
     let (environment, api_url) = stores::environment(parameters, PARAMETERS, at)?;
     let Some(name) = object::text(parameters, "/authSecretName") else {
         at.left(PARAMETERS, "names no Secret with a token", "name it in authSecretName");
@@ -141,7 +141,7 @@ fn synced(
     field: &str,
     at: &mut At<'_>,
 ) -> (BTreeMap<String, Item>, bool) {
-    object::unknown(Some(secret), &["secretName", "type", "data", "labels", "annotations"], at, field);
+    at.unknown(Some(secret), &["secretName", "type", "data", "labels", "annotations"], field);
     let mut is_kept = false;
     if let Some(kind) = object::text(secret, "/type").filter(|kind| kind.starts_with("kubernetes.io/docker"))
     {

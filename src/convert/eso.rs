@@ -18,19 +18,6 @@ use crate::esc::{duration, path::Path, render::Decode};
 /// What the operator does when nobody says how often.
 const USUAL_REFRESH: Duration = Duration::from_secs(3600);
 
-/// Every reference to a store in an object of the operator's.
-pub fn store_references(object: &Value) -> Vec<&Value> {
-    let mut found: Vec<&Value> = object.pointer("/spec/secretStoreRef").into_iter().collect();
-    found.extend(object::list(object, "/spec/secretStoreRefs"));
-    found.extend(object.pointer("/spec/externalSecretSpec/secretStoreRef"));
-    for list in ["/spec/data", "/spec/dataFrom"] {
-        found.extend(
-            object::list(object, list).iter().filter_map(|entry| entry.pointer("/sourceRef/storeRef")),
-        );
-    }
-    found
-}
-
 /// The Secrets that the operator would make of Pulumi's environments. What it does otherwise is told.
 pub fn read(manifests: &[Manifest], stores: &[Store], options: &Options, report: &mut Report) -> Vec<Bundle> {
     let mut bundles = Vec::new();
@@ -38,7 +25,7 @@ pub fn read(manifests: &[Manifest], stores: &[Store], options: &Options, report:
         let object = &manifest.value;
         let mut at = report.at(index);
         let (namespace, _) = object::namespaced(object, &options.namespace);
-        let references = store_references(object);
+        let references = stores::references(object);
         let is_foreign = |reference: &&Value| {
             stores::find(stores, reference, &namespace).is_some_and(|store| store.is_foreign)
         };
@@ -75,7 +62,7 @@ struct Reader<'a, 'r> {
 fn one(index: usize, object: &Value, stores: &[Store], options: &Options, at: &mut At<'_>) -> Option<Bundle> {
     let (namespace, own_name) = object::namespaced(object, &options.namespace);
     let name = object::text(object, "/spec/target/name").map_or(own_name, str::to_owned);
-    let references = store_references(object);
+    let references = stores::references(object);
     let found: Vec<_> =
         references.iter().filter_map(|reference| stores::find(stores, reference, &namespace)).collect();
     if found.is_empty() {
@@ -124,10 +111,10 @@ impl Reader<'_, '_> {
     fn target(&mut self) -> Option<()> {
         let spec = self.object.get("spec");
         let known = ["secretStoreRef", "target", "refreshPolicy", "refreshInterval", "data", "dataFrom"];
-        object::unknown(spec, &known, self.at, "spec");
+        self.at.unknown(spec, &known, "spec");
         let target = self.object.pointer("/spec/target");
         let known = ["name", "creationPolicy", "deletionPolicy", "immutable", "template", "manifest"];
-        object::unknown(target, &known, self.at, "spec.target");
+        self.at.unknown(target, &known, "spec.target");
         if self.object.pointer("/spec/target/manifest").is_some() {
             self.at.left("spec.target.manifest", "makes something else than a Secret", KEEP);
             return None;
@@ -198,12 +185,12 @@ impl Reader<'_, '_> {
         let object = self.object;
         for (index, entry) in object::list(object, "/spec/dataFrom").iter().enumerate() {
             let field = format!("spec.dataFrom[{index}]");
-            object::unknown(Some(entry), &["extract", "find", "rewrite", "sourceRef"], self.at, &field);
+            self.at.unknown(Some(entry), &["extract", "find", "rewrite", "sourceRef"], &field);
             self.data_from(entry, &field);
         }
         for (index, entry) in object::list(object, "/spec/data").iter().enumerate() {
             let field = format!("spec.data[{index}]");
-            object::unknown(Some(entry), &["secretKey", "remoteRef", "sourceRef"], self.at, &field);
+            self.at.unknown(Some(entry), &["secretKey", "remoteRef", "sourceRef"], &field);
             let (Some(key), Some(remote)) = (object::text(entry, "/secretKey"), entry.get("remoteRef"))
             else {
                 self.left(&field, "has no secretKey or no remoteRef", "write both");
@@ -292,7 +279,7 @@ impl Reader<'_, '_> {
             "decodingStrategy",
             "nullBytePolicy",
         ];
-        object::unknown(Some(remote), &known, self.at, field);
+        self.at.unknown(Some(remote), &known, field);
         for (key, instead) in [
             ("property", "write the whole path in key"),
             ("version", "pin the environment: organization/project/environment@version"),
@@ -334,7 +321,7 @@ impl Reader<'_, '_> {
     fn template(&mut self) {
         let Some(template) = self.object.pointer("/spec/target/template") else { return };
         let known = ["engineVersion", "type", "metadata", "mergePolicy", "data", "templateFrom"];
-        object::unknown(Some(template), &known, self.at, AT);
+        self.at.unknown(Some(template), &known, AT);
         if let Some(metadata) = template.get("metadata").and_then(Value::as_object)
             && metadata.values().any(|value| value.as_object().is_some_and(|entries| !entries.is_empty()))
         {

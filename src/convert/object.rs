@@ -1,8 +1,6 @@
-//! Reading raw objects of Kubernetes: fields, names, and fields that nobody here knows.
+//! Reading raw objects of Kubernetes: fields and names.
 
 use serde_json::Value;
-
-use super::report::{At, below};
 
 /// A text below an object, by JSON pointer.
 pub fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -35,14 +33,4 @@ pub fn name(object: &Value) -> String {
 pub fn namespaced(object: &Value, default: &str) -> (String, String) {
     let namespace = text(object, "/metadata/namespace").unwrap_or(default);
     (namespace.to_owned(), text(object, "/metadata/name").unwrap_or_default().to_owned())
-}
-
-/// Fields that nobody here knows are told: they may mean something.
-pub fn unknown(value: Option<&Value>, known: &[&str], at: &mut At<'_>, field: &str) {
-    for key in value.and_then(Value::as_object).into_iter().flat_map(|object| object.keys()) {
-        if !known.contains(&key.as_str()) {
-            let name = below(field, key);
-            at.left(&name, "is not known here, and not converted", "find out whether it matters");
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! What the reader has to know: what was left, and what is different.
 
+use serde_json::Value;
+
 use super::input::Manifest;
 
 /// How much a finding matters.
@@ -83,6 +85,16 @@ impl At<'_> {
     /// Something is different.
     pub fn note(&mut self, field: &str, what: impl Into<String>, instead: impl Into<String>) {
         self.found(Level::Note, field, what.into(), instead.into());
+    }
+
+    /// Fields that nobody here knows are told: they may mean something.
+    pub fn unknown(&mut self, value: Option<&Value>, known: &[&str], field: &str) {
+        for key in value.and_then(Value::as_object).into_iter().flat_map(|object| object.keys()) {
+            if !known.contains(&key.as_str()) {
+                let name = below(field, key);
+                self.left(&name, "is not known here, and not converted", "find out whether it matters");
+            }
+        }
     }
 
     fn found(&mut self, level: Level, field: &str, what: String, instead: String) {

@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::{
     Options,
     bundle::{Bundle, Identity, Origin},
-    eso,
     input::Manifest,
     object,
     report::{At, Report, below},
@@ -16,6 +15,19 @@ use crate::inject::policy;
 
 /// The operator's API group.
 pub const GROUP: &str = "external-secrets.io";
+
+/// Every reference to a store in an object of the operator's.
+pub fn references(object: &Value) -> Vec<&Value> {
+    let mut found: Vec<&Value> = object.pointer("/spec/secretStoreRef").into_iter().collect();
+    found.extend(object::list(object, "/spec/secretStoreRefs"));
+    found.extend(object.pointer("/spec/externalSecretSpec/secretStoreRef"));
+    for list in ["/spec/data", "/spec/dataFrom"] {
+        found.extend(
+            object::list(object, list).iter().filter_map(|entry| entry.pointer("/sourceRef/storeRef")),
+        );
+    }
+    found
+}
 
 /// A store.
 #[derive(Debug)]
@@ -79,12 +91,7 @@ pub fn read(manifests: &[Manifest], options: &Options, report: &mut Report) -> V
 /// What a store says beside its provider.
 fn around(object: &Value, at: &mut At<'_>) {
     let spec = object.get("spec");
-    object::unknown(
-        spec,
-        &["provider", "controller", "refreshInterval", "retrySettings", "conditions"],
-        at,
-        "spec",
-    );
+    at.unknown(spec, &["provider", "controller", "refreshInterval", "retrySettings", "conditions"], "spec");
     if object.pointer("/spec/conditions").is_some() {
         at.left(
             "spec.conditions",
@@ -140,7 +147,7 @@ pub fn environment(
 
 fn origin(provider: &Value, at: &mut At<'_>) -> Option<Origin> {
     let known = ["apiUrl", "organization", "project", "environment", "auth", "accessToken"];
-    object::unknown(Some(provider), &known, at, PROVIDER);
+    at.unknown(Some(provider), &known, PROVIDER);
     let (environment, api_url) = environment(provider, PROVIDER, at)?;
     let token = provider
         .pointer("/auth/accessToken/secretRef")
@@ -163,7 +170,7 @@ fn origin(provider: &Value, at: &mut At<'_>) -> Option<Origin> {
 
 fn account(oidc: &Value, organization: &str, api_url: Option<&str>, at: &mut At<'_>) -> Option<Identity> {
     let field = below(&below(PROVIDER, "auth"), "oidcConfig");
-    object::unknown(Some(oidc), &["organization", "serviceAccountRef", "expirationSeconds"], at, &field);
+    at.unknown(Some(oidc), &["organization", "serviceAccountRef", "expirationSeconds"], &field);
     if oidc.get("expirationSeconds").is_some() {
         let what = "has no equivalent, and needs none: the agent renews its token in time";
         at.note(&below(&field, "expirationSeconds"), what, "");
@@ -208,7 +215,7 @@ pub fn kept(
             continue;
         }
         let (namespace, _) = object::namespaced(&manifest.value, &options.namespace);
-        for reference in eso::store_references(&manifest.value) {
+        for reference in references(&manifest.value) {
             kept.extend(find(stores, reference, &namespace).map(|store| store.manifest));
         }
     }
