@@ -2,7 +2,6 @@
 
 use reqwest::Url;
 
-use super::entry::Kind;
 use crate::{
     codes::{Code, installation as codes},
     inject::problem::one_line,
@@ -76,12 +75,8 @@ pub enum ProbeError {
 
 impl ProbeError {
     /// A failure to read a configuration: the API server said no, or nothing.
-    pub(super) fn from_reading(kind: Kind, name: &str, source: kube::Error) -> Self {
-        Self::from_answer(source, |why| Self::Configuration {
-            resource: kind.resource(),
-            name: name.to_owned(),
-            why,
-        })
+    pub(super) fn from_reading(resource: &'static str, name: &str, source: kube::Error) -> Self {
+        Self::from_answer(source, |why| Self::Configuration { resource, name: name.to_owned(), why })
     }
 
     /// A failure to create the trial pod.

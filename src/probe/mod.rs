@@ -57,7 +57,7 @@ pub async fn probe(client: &Client, settings: &Settings) -> Result<Vec<Finding>,
 }
 
 async fn configuration(client: &Client, kind: Kind, name: &str) -> Result<Value, ProbeError> {
-    let wrap = |source| ProbeError::from_reading(kind, name, source);
+    let wrap = |source| ProbeError::from_reading(kind.resource(), name, source);
     let path = format!("/apis/admissionregistration.k8s.io/v1/{}/{name}", kind.resource());
     let request = Request::get(path).body(Vec::new()).map_err(|error| wrap(kube::Error::HttpError(error)))?;
     client.request(request).await.map_err(wrap)
