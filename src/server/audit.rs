@@ -15,6 +15,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::rfc3339;
+
 /// One line. Times are RFC 3339, to the second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -44,6 +46,24 @@ pub struct Entry {
     /// The client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+}
+
+impl Entry {
+    /// A line that says when (in seconds since the epoch), what, and how it ended; the rest is to be filled in.
+    pub(super) fn new(time: u64, action: &str, status: u16) -> Self {
+        Self {
+            time: rfc3339(time),
+            action: action.to_owned(),
+            actor: None,
+            subject: None,
+            target: None,
+            revision: None,
+            detail: None,
+            status,
+            outcome: Outcome::of(status),
+            from: None,
+        }
+    }
 }
 
 /// How a request ended.
@@ -182,18 +202,7 @@ mod tests {
     fn a_line_that_was_cut_off_spoils_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("audit.jsonl");
-        let entry = Entry {
-            time: "2026-01-31T00:00:00Z".to_owned(),
-            action: "environment.open".to_owned(),
-            actor: None,
-            subject: None,
-            target: None,
-            revision: None,
-            detail: None,
-            status: 401,
-            outcome: Outcome::Denied,
-            from: None,
-        };
+        let entry = Entry::new(1_769_817_600, "environment.open", 401);
         Audit::open(&path).unwrap().record(&entry).unwrap();
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         std::io::Write::write_all(&mut file, b"{\"time\":").unwrap();

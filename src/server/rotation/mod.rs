@@ -16,12 +16,11 @@ use http::StatusCode;
 use super::{
     App,
     access::{Principal, hex, random},
-    audit::{Entry, Outcome},
+    audit::Entry,
     error::ApiError,
     evaluation::Question,
     names::{EnvironmentName, Version},
     policy::Policy,
-    rfc3339,
     store::{Definition, EnvironmentId, StoreError},
 };
 use crate::{
@@ -276,16 +275,13 @@ fn entry(
 ) -> Entry {
     let author = wanted.principal.author();
     Entry {
-        time: rfc3339(app.now()),
-        action: action.to_owned(),
         actor: Some(author.login),
         subject: Some(author.name),
         target: Some(wanted.environment.to_string()),
         revision,
         detail: Some(detail),
-        status: if done { 200 } else { 500 },
-        outcome: if done { Outcome::Allowed } else { Outcome::Failed },
         from: wanted.from.clone(),
+        ..Entry::new(app.now(), action, if done { 200 } else { 500 })
     }
 }
 

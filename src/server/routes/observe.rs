@@ -19,7 +19,6 @@ use super::{
         audit::{self, Entry, Peer},
         error::ApiError,
         names::EnvironmentName,
-        rfc3339,
     },
     AppState, ENVIRONMENT, MAX_BODY, MAX_DEFINITION,
 };
@@ -119,8 +118,6 @@ async fn record(
     let notes = &noted.0;
     let author = notes.principal.get().map(Principal::author);
     let entry = Entry {
-        time: rfc3339(app.now()),
-        action: action.to_owned(),
         actor: author.as_ref().map(|author| author.login.clone()),
         subject: match (notes.token.get(), author) {
             (Some(name), _) => Some(name.to_string()),
@@ -132,9 +129,8 @@ async fn record(
         },
         revision: notes.revision.get().copied(),
         detail: notes.detail.get().cloned(),
-        status,
-        outcome: audit::Outcome::of(status),
         from: peer.map(|Peer(address)| address.ip().to_string()),
+        ..Entry::new(app.now(), action, status)
     };
     let recorded = app.blocking(move |app| match &app.audit {
         Some(audit) => audit.record(&entry).map_err(|error| {
