@@ -27,6 +27,7 @@ mod error;
 mod evaluation;
 pub mod identity;
 mod jwt;
+mod keyfile;
 mod listener;
 mod names;
 mod offline;

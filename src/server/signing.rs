@@ -4,9 +4,9 @@
 //! is given, with ES256.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -22,7 +22,7 @@ use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::{Clock, access, unix_seconds};
+use super::{Clock, access, keyfile, unix_seconds};
 use crate::secret::Secret;
 
 /// Largest key file that is read: a few times an RSA key of 8192 bits in PEM.
@@ -235,7 +235,6 @@ fn generate() -> Result<Zeroizing<Vec<u8>>, SigningKeyError> {
     key.map(|key| Zeroizing::new(key.as_ref().to_vec())).map_err(|_| SigningKeyError::NoRandomness)
 }
 
-/// Never half there under its own name.
 fn create(path: &Path, key: &[u8]) -> io::Result<()> {
     use base64::engine::general_purpose::STANDARD;
     let text = Zeroizing::new(STANDARD.encode(key));
@@ -245,10 +244,5 @@ fn create(path: &Path, key: &[u8]) -> io::Result<()> {
         pem.push('\n');
     }
     pem.push_str("-----END PRIVATE KEY-----\n");
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(pem.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    keyfile::create(path, pem.as_bytes())
 }

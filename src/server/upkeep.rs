@@ -6,16 +6,15 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use super::{
     ConfigError, StorageError,
-    audit::{Audit, Entry, Outcome},
-    audit_log, offline, rfc3339,
+    audit::{Audit, Entry},
+    audit_log, keyfile, offline,
     storage::{DATABASE, KEY_CHECK, broken},
     store::{Database, StoreError},
     unix_seconds,
@@ -131,16 +130,30 @@ fn rewrite(database: &Database, path: &Path, before: &Vault, next: &Vault) -> Re
 
 /// Puts the new key in the place of an old one that no longer is needed: there is a key at any moment.
 fn replace(key: &Path) -> io::Result<PathBuf> {
-    let old = beside(key, "old");
-    if key.exists() {
-        match fs::remove_file(&old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::hard_link(key, &old)?,
+    let old = if key.exists() { keep(key)? } else { beside(key, "old") };
+    fs::rename(beside(key, "next"), key)?;
+    keyfile::sync_directory(key)?;
+    Ok(old)
+}
+
+/// Gives a key a second name, in no other's place: there may be backups for every key that ever was.
+fn keep(key: &Path) -> io::Result<PathBuf> {
+    let kept = fs::read(key).map(Secret::new)?;
+    let mut old = beside(key, "old");
+    let mut number = 1_u32;
+    loop {
+        match fs::hard_link(key, &old) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // A call that was cut off has kept it.
+                if fs::read(&old).map(Secret::new).is_ok_and(|old| old.expose() == kept.expose()) {
+                    return Ok(old);
+                }
+                number = number.checked_add(1).ok_or(error)?;
+                old = beside(key, &format!("old.{number}"));
+            }
+            linked => return linked.map(|()| old),
         }
     }
-    fs::rename(beside(key, "next"), key)?;
-    File::open(key.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(old)
 }
 
 /// The new key, if a change to it was cut off when only the files were left to do.
@@ -174,16 +187,8 @@ fn existing(data: &Path) -> Result<Database, ConfigError> {
 fn record(data: &Path, action: &str) -> Result<(), ConfigError> {
     let path = audit_log(data);
     let entry = Entry {
-        time: rfc3339(unix_seconds(SystemTime::now())),
-        action: action.to_owned(),
         actor: Some(offline::ACTOR.to_owned()),
-        subject: None,
-        target: None,
-        revision: None,
-        detail: None,
-        status: 200,
-        outcome: Outcome::Allowed,
-        from: None,
+        ..Entry::new(unix_seconds(SystemTime::now()), action, 200)
     };
     let failed = |source| super::audit::AuditError { path: path.clone(), source };
     Ok(Audit::open(&path)?.record(&entry).map_err(failed)?)

@@ -4,9 +4,9 @@
 //! secret by pasting its ciphertext into an environment of their own.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,7 @@ use ring::{
 };
 use zeroize::Zeroizing;
 
-use super::{access::NoRandomness, store::EnvironmentId};
+use super::{access::NoRandomness, keyfile, store::EnvironmentId};
 use crate::{
     lang::{
         envelope,
@@ -105,19 +105,7 @@ impl Vault {
         let unusable = |source| KeyError::File { path: path.to_owned(), source };
         let bytes = random_key()?;
         let text = Zeroizing::new(format!("{PREFIX}{}\n", STANDARD.encode(bytes.as_slice())));
-        // Never half there under its own name.
-        let fresh = path.with_extension("new");
-        let write = || {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            // Refuses to replace a key that came up meanwhile.
-            std::fs::hard_link(&fresh, path)?;
-            std::fs::remove_file(&fresh)?;
-            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(unusable)?;
+        keyfile::create(path, text.as_bytes()).map_err(unusable)?;
         Self::from_bytes(bytes.as_slice()).ok_or(KeyError::NoRandomness)
     }
 

@@ -103,6 +103,28 @@ fn secrets_need_their_key() {
 }
 
 #[test]
+fn a_key_file_in_the_working_directory_is_made_changed_and_leaves_its_neighbours_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("esc.new"), "mine").unwrap();
+    let flags = ["--data", "data", "--key-file", "esc.key"];
+    let serve = || {
+        let mut command = command(directory.path(), &flags);
+        let (child, _) = start(command.current_dir(directory.path()));
+        let (code, log) = stop(child, rustix::process::Signal::TERM);
+        assert_eq!(code, Some(0), "{log}");
+    };
+    serve();
+    let first = fs::read(directory.path().join("esc.key")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+    command.env_clear().args(["server", "rekey"]).args(flags).current_dir(directory.path());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read(directory.path().join("esc.key.old")).unwrap(), first);
+    serve();
+    assert_eq!(fs::read(directory.path().join("esc.new")).unwrap(), b"mine");
+}
+
+#[test]
 fn a_data_directory_has_one_server() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
@@ -231,6 +253,12 @@ fn a_new_key_seals_every_secret_and_the_old_one_opens_nothing() {
     let refused = refused(directory.path(), &["--data", path, "--key-file", old.to_str().unwrap()]);
     assert!(refused.0 == Some(78) && refused.1.contains("sealed with another key"), "{}", refused.1);
     with(directory.path(), &["--data", path], whole);
+    // The next change keeps this key too: a backup may need it, as one from before needs the first.
+    let second = fs::read(data.join("key")).unwrap();
+    assert_eq!(server(&["rekey", "--data", path]).0, Some(0));
+    assert_eq!(fs::read(data.join("key.old")).unwrap(), before);
+    assert_eq!(fs::read(data.join("key.old.2")).unwrap(), second);
+    with(directory.path(), &["--data", path], whole);
     // To a file elsewhere, where it stays.
     let elsewhere = directory.path().join("elsewhere");
     let elsewhere = elsewhere.to_str().unwrap();
@@ -241,7 +269,7 @@ fn a_new_key_seals_every_secret_and_the_old_one_opens_nothing() {
         assert_eq!(values(send, "acme/p/e"), json!({ "s": format!("{CANARY}-2") }));
     });
     let log = fs::read_to_string(data.join("audit.jsonl")).unwrap();
-    assert_eq!(log.matches("\"store.rekey\"").count(), 2, "{log}");
+    assert_eq!(log.matches("\"store.rekey\"").count(), 3, "{log}");
 }
 
 #[test]
