@@ -7,11 +7,10 @@ use std::{
 
 use super::{
     ConfigError, StorageError, access,
-    audit::{Audit, AuditError, Entry, Outcome},
+    audit::{Audit, AuditError, Entry},
     audit_log,
     names::EnvironmentName,
     policy::Right,
-    rfc3339,
     routes::grants::described,
     storage::{DATABASE, open_data},
     store::{Author, Database, Environment, Grantee, Store, StoreError},
@@ -81,14 +80,17 @@ impl Kept {
         let creator = Author { login: access::DEV_USER.to_owned(), name: ACTOR.to_owned() };
         let (kept, token) = Token::new(name, holder, expires, creator, now).map_err(Kind::from)?;
         // First: what can't be recorded is not done.
-        self.record("token.create", None, None, now)?;
+        self.record("token.create", None, kept.noted(), now)?;
         self.database.add_token(&kept).map_err(Kind::from)?;
         Ok((kept.id, token))
     }
 
     /// Takes one away; tells whether it was there.
     pub fn revoke(&self, id: &str) -> Result<bool, KeptError> {
-        self.record("token.revoke", None, None, unix_seconds(SystemTime::now()))?;
+        let tokens = self.database.tokens().map_err(Kind::from)?;
+        // Nobody else has the database: what is there now is there when it is taken away.
+        let Some(token) = tokens.iter().find(|token| token.id == id) else { return Ok(false) };
+        self.record("token.revoke", None, token.noted(), unix_seconds(SystemTime::now()))?;
         Ok(self.database.remove_token(id).map_err(Kind::from)?.is_some())
     }
 
@@ -102,8 +104,11 @@ impl Kept {
     pub fn grant(&self, environment: &str, grantee: &Grantee, right: Option<Right>) -> Result<(), KeptError> {
         let name = named(environment)?;
         check_grantee(grantee).map_err(Kind::from)?;
+        // On a copy first: what is refused has not happened, and must not be told as if it had.
+        let mut tried = self.database.environment(&name).map_err(Kind::from)?;
+        tried.grants.set(grantee, right).map_err(|rule| Kind::from(StoreError::from(rule)))?;
         let detail = described(grantee, right);
-        self.record("grant.change", Some(&name), Some(detail), unix_seconds(SystemTime::now()))?;
+        self.record("grant.change", Some(&name), detail, unix_seconds(SystemTime::now()))?;
         let set = &mut |environment: &mut Environment| environment.grants.set(grantee, right);
         self.database.modify(&name, set).map_err(Kind::from)?;
         Ok(())
@@ -113,20 +118,14 @@ impl Kept {
         &self,
         action: &str,
         target: Option<&EnvironmentName>,
-        detail: Option<String>,
+        detail: String,
         now: u64,
     ) -> Result<(), Kind> {
         let entry = Entry {
-            time: rfc3339(now),
-            action: action.to_owned(),
             actor: Some(ACTOR.to_owned()),
-            subject: None,
             target: target.map(ToString::to_string),
-            revision: None,
-            detail,
-            status: 200,
-            outcome: Outcome::Allowed,
-            from: None,
+            detail: Some(detail),
+            ..Entry::new(now, action, 200)
         };
         let failed = |source| AuditError { path: PathBuf::from("audit.jsonl"), source };
         Ok(self.audit.record(&entry).map_err(failed)?)

@@ -16,6 +16,9 @@ use crate::{
 /// Longest name of a token, of a team and of a login, in bytes.
 const MAX_NAME: usize = 100;
 
+/// Longest life of a token that ends, in seconds: ten years.
+const MAX_LIFETIME: u64 = 10 * 365 * 24 * 3600;
+
 /// A token without itself. Times are seconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -63,6 +66,20 @@ pub enum Holder {
     },
 }
 
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Operator => f.write_str("operator"),
+            Self::Organization { organization, admin: false } => write!(f, "organization:{organization}"),
+            Self::Organization { organization, admin: true } => {
+                write!(f, "organization:{organization} admin")
+            }
+            Self::Team { organization, team } => write!(f, "team:{organization}/{team}"),
+            Self::User { organization, login } => write!(f, "user:{organization}/{login}"),
+        }
+    }
+}
+
 /// Why no token is made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefusal {
@@ -80,6 +97,9 @@ pub enum TokenRefusal {
         /// What is wrong with it.
         reason: String,
     },
+    /// It would never count, or for longer than anybody can mean.
+    #[error("a token that ends must live for more than 0 seconds and at most ten years")]
+    Lifetime,
     /// The system has none.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -95,6 +115,9 @@ impl Token {
         now: u64,
     ) -> Result<(Self, Secret), TokenRefusal> {
         check_name("the token's name", &name)?;
+        if expires.is_some_and(|expires| !(1..=MAX_LIFETIME).contains(&expires.saturating_sub(now))) {
+            return Err(TokenRefusal::Lifetime);
+        }
         match &holder {
             Holder::Operator => {}
             Holder::Organization { organization, .. } => check(organization)?,
@@ -122,6 +145,11 @@ impl Token {
             "created": rfc3339(self.created),
             "expires": self.expires.map(rfc3339),
         })
+    }
+
+    /// What the audit log says of it: nothing that it could be guessed from.
+    pub(super) fn noted(&self) -> String {
+        format!("{} {}", self.id, self.holder)
     }
 
     /// The digest, if it is one.
@@ -184,7 +212,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), TokenRefusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Holder, Token, TokenRefusal};
+    use super::{Holder, MAX_LIFETIME, Token, TokenRefusal};
     use crate::server::{access::digest_of, store::Author};
 
     #[test]
@@ -196,6 +224,12 @@ mod tests {
         assert!(!record.contains(token.expose_str().unwrap().trim_start_matches("pul-")), "{record}");
         assert_eq!(kept.digest(), Some(digest_of(token.expose())));
         assert!(matches!(make("", Holder::Operator), Err(TokenRefusal::Name { .. })));
+        let until =
+            |expires| Token::new("ci".to_owned(), Holder::Operator, Some(expires), jo.clone(), 1).map(|_| ());
+        assert_eq!(until(MAX_LIFETIME + 1), Ok(()));
+        for never in [0, 1, MAX_LIFETIME + 2] {
+            assert_eq!(until(never), Err(TokenRefusal::Lifetime), "{never}");
+        }
         let nowhere = Holder::Organization { organization: "..".to_owned(), admin: true };
         assert!(matches!(make("x", nowhere), Err(TokenRefusal::Organization { .. })));
     }

@@ -238,7 +238,7 @@ fn a_token_may_do_what_its_holder_may_and_nothing_tells_what_there_is() {
 fn tokens_end() {
     let server = Server::start();
     let (code, _, err) = server.asked(&["token", "create", "--name", "t", "--expires", "0s"]);
-    assert!(code == Some(65) && err.contains("`lifetime`"), "{err}");
+    assert!(code == Some(65) && err.contains("more than 0 seconds"), "{err}");
     let (code, _, err) = server.asked(&["token", "create", "--name", "", "--expires", "1h"]);
     assert!(code == Some(65) && err.contains("the token's name"), "{err}");
     let brief = server.token(&["--organization", "acme", "--expires", "1s"]);
@@ -247,6 +247,29 @@ fn tokens_end() {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     assert!(server.send(&brief, "GET", "/api/user", "").error(401).contains("expired"));
+}
+
+#[test]
+fn what_was_not_done_offline_is_not_told_as_done() {
+    let mut server = Server::start();
+    server.send(&server.operator, "POST", "/api/esc/environments/acme", r#"{"project":"p","name":"e"}"#);
+    server.halt();
+    let before = server.audit(&[]).len();
+    let data = server.data();
+    let run =
+        |arguments: &[&str]| command(arguments).arg("--data").arg(&data).output().unwrap().status.code();
+    assert_eq!(run(&["token", "revoke", "zzz"]), Some(65));
+    for environment in ["acme/p/none", "acme/p/e"] {
+        // Nothing was given that could be taken away.
+        assert_eq!(run(&["revoke", "--team", "pay", environment]), Some(65), "{environment}");
+    }
+    assert_eq!(run(&["token", "create", "--name", "t", "--expires", "0s"]), Some(65));
+    assert_eq!(server.audit(&[]).len(), before);
+    let (_, list, _) = text(&command(&["token", "list", "--data"]).arg(&data).output().unwrap());
+    let id = serde_json::from_str::<Value>(&list).unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(run(&["token", "revoke", &id]), Some(0));
+    let all = server.audit(&["--action", "token.revoke"]);
+    assert_eq!((all.len(), &all[0]["detail"]), (1, &json!(format!("{id} operator"))));
 }
 
 #[test]
@@ -288,6 +311,9 @@ fn everything_that_was_done_and_denied_is_in_the_audit_log_and_no_value() {
     );
     assert!(all[1..].iter().all(|entry| entry["from"] == "127.0.0.1" && entry["time"].is_string()));
     assert_eq!((&all[1]["subject"], &all[4]["subject"]), (&json!("ops"), &json!("t")));
+    let detail = |entry: &Value| entry["detail"].as_str().unwrap_or_default().to_owned();
+    assert!(detail(&all[0]).ends_with(" operator"), "{}", all[0]);
+    assert!(detail(&all[3]).ends_with(" organization:acme"), "{}", all[3]);
     let log = server.data().join("audit.jsonl");
     for secret in [CANARY, ops.as_str(), pod.as_str(), id.as_str(), "property"] {
         assert!(!contains(&log, secret), "{secret} in the audit log");

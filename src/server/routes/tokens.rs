@@ -1,9 +1,7 @@
 //! Access tokens that are kept, for operators: an API of our own, which ESC has elsewhere.
 
-use std::time::Duration;
-
 use axum::{
-    extract::{RawPathParams, Request, State},
+    extract::{Extension, RawPathParams, Request, State},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
@@ -16,11 +14,8 @@ use super::{
         error::ApiError,
         tokens::{Holder, Token, TokenRefusal},
     },
-    AppState, answer, body, param,
+    AppState, Noted, answer, body, param,
 };
-
-/// Longest life of a token that ends: ten years.
-const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Only who may do everything may say who may do something.
 fn require_operator(principal: &Principal) -> Result<(), ApiError> {
@@ -44,18 +39,17 @@ struct Create {
 pub(super) async fn create(
     State(app): AppState,
     principal: Principal,
+    Extension(noted): Extension<Noted>,
     request: Request,
 ) -> Result<Response, ApiError> {
     require_operator(&principal)?;
     let Create { name, holder, lifetime } = body::json(request).await?;
-    if lifetime.is_some_and(|seconds| seconds == 0 || seconds > MAX_LIFETIME.as_secs()) {
-        return Err(ApiError::bad_request("`lifetime` must be seconds above 0 and at most ten years"));
-    }
     app.blocking(move |app| {
         let now = app.now();
         let expires = lifetime.map(|seconds| now.saturating_add(seconds));
         let (kept, token) = Token::new(name, holder, expires, principal.author(), now)?;
         app.store.add_token(&kept)?;
+        noted.detail(kept.noted());
         app.tokens.remember(&kept);
         answer(&json!({ "id": kept.id, "token": token.expose_str() }))
     })
@@ -76,6 +70,7 @@ pub(super) async fn list(State(app): AppState, principal: Principal) -> Result<R
 pub(super) async fn revoke(
     State(app): AppState,
     principal: Principal,
+    Extension(noted): Extension<Noted>,
     params: RawPathParams,
 ) -> Result<Response, ApiError> {
     require_operator(&principal)?;
@@ -83,6 +78,8 @@ pub(super) async fn revoke(
     app.blocking(move |app| match app.store.remove_token(&id)? {
         Some(token) => {
             app.tokens.forget(&token);
+            // Only now: what a path holds may be anything, even a token.
+            noted.detail(token.noted());
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         None => Err(ApiError::not_found(format!("there is no token `{id}`"))),
