@@ -179,6 +179,25 @@ fn refuses_to_start_when_nobody_could_sign_in_or_files_are_missing() {
 }
 
 #[test]
+fn operators_commands_refuse_what_would_do_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (data, key) = (data.to_str().unwrap(), data.join("key"));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+        command.env_clear().env("PULUMI_BACKEND_URL", "").arg("server").args(arguments);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["token", "create", "--name", "t", "--data", data]).0, Some(0));
+    let (code, said) = run(&["rekey", "--data", data, "--new-key-file", key.to_str().unwrap()]);
+    assert!(code == Some(64) && said.contains("the key that is to be replaced"), "{said}");
+    // An empty address is none.
+    let (code, said) = run(&["token", "list"]);
+    assert!(code == Some(64) && said.contains("--api-url"), "{said}");
+}
+
+#[test]
 fn help_never_prints_the_token() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
     let output = command.args(["server", "--help"]).env("ESC_INJECTOR_TOKEN", TOKEN).output().unwrap();

@@ -31,6 +31,7 @@ const MAX_HISTORY_BYTES: usize = 64 << 20;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "these are ESC's words")]
 struct Clone {
     project: Option<String>,
     name: String,

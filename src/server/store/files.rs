@@ -118,7 +118,7 @@ impl Files {
     fn find_inside(&self, name: &EnvironmentName) -> Result<(Secret, u64), StoreError> {
         self.find(name).map_err(|error| match error {
             StoreError::Unreadable { environment, source }
-                if source.get_ref().is_some_and(|source| source.is::<LeadsOut>()) =>
+                if matches!(source.get_ref(), Some(reason) if reason.is::<LeadsOut>()) =>
             {
                 tracing::warn!(%environment, error = %source, "an environment is not served");
                 StoreError::NoEnvironment(environment)
