@@ -1,6 +1,11 @@
 //! What commands that talk to an ESC share: the token, and what a failure means for the exit code.
 
-use std::{fs, io::Write, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::runtime::Runtime;
 
@@ -14,11 +19,14 @@ use crate::{
 /// How long a command waits for an environment: providers may be slow. It tries once; a person tries again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Pulumi Cloud.
+const DEFAULT_URL: &str = "https://api.pulumi.com";
+
 /// Where ESC is, and who asks.
 #[derive(Debug, clap::Args)]
 pub struct Access {
     /// ESC's address
-    #[arg(long, env = "PULUMI_BACKEND_URL", value_name = "URL", default_value = "https://api.pulumi.com")]
+    #[arg(long, env = "PULUMI_BACKEND_URL", value_name = "URL", default_value = DEFAULT_URL)]
     api_url: String,
     /// File with the access token [default: what `PULUMI_ACCESS_TOKEN` holds]
     #[arg(long, value_name = "FILE")]
@@ -58,13 +66,9 @@ impl Access {
 
     /// Makes ready to ask: nothing is sent yet.
     pub fn connect(&self) -> Result<Connection, Failure> {
-        let ca = self.ca_file.as_ref().map(|path| {
-            fs::read_to_string(path).map_err(|error| {
-                Failure::new(Exit::Configuration, format!("--ca-file {}: {error}", path.display()))
-            })
-        });
-        // ESC's own tools take it with and without the path of its API.
-        let url = self.api_url.trim_end_matches('/');
+        let ca = self.ca_file.as_deref().map(read_ca);
+        // ESC's own tools take it with and without the path of its API, and an empty one for none.
+        let url = if self.api_url.is_empty() { DEFAULT_URL } else { self.api_url.trim_end_matches('/') };
         let settings = Settings {
             url: url.strip_suffix("/api/esc").unwrap_or(url).to_owned(),
             ca: ca.transpose()?.or_else(|| self.ca.clone()),
@@ -80,6 +84,12 @@ impl Access {
             .map_err(|error| Failure::new(Exit::Internal, format!("starting the runtime: {error}")))?;
         Ok(Connection { client, runtime })
     }
+}
+
+/// What `--ca-file` names.
+pub fn read_ca(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::Configuration, format!("--ca-file {}: {error}", path.display())))
 }
 
 /// A line to stderr that is no failure.

@@ -94,9 +94,9 @@ pub struct Args {
         requires = "oidc_issuer"
     )]
     oidc_audience: Vec<String>,
-    /// What users may do with every environment of their organization, without having been given more
-    #[arg(long, env = "ESC_INJECTOR_USER_RIGHTS", value_enum, value_name = "RIGHT", default_value_t = UserRights::Write)]
-    user_rights: UserRights,
+    /// What users may do with every environment of their organization, without having been given more [default: write]
+    #[arg(long, env = "ESC_INJECTOR_USER_RIGHTS", value_enum, value_name = "RIGHT")]
+    user_rights: Option<UserRights>,
     /// File for the audit log [default: DATA/audit.jsonl; none without --data]
     #[arg(long, env = "ESC_INJECTOR_AUDIT_LOG", value_name = "FILE")]
     audit_log: Option<PathBuf>,
@@ -106,8 +106,8 @@ pub struct Args {
     /// RSA or EC key in PEM that these tokens are signed with [default: DATA/signing-key.pem, made at the first start]
     #[arg(long, env = "ESC_INJECTOR_SIGNING_KEY", value_name = "FILE")]
     signing_key: Option<PathBuf>,
-    /// Host that `external` may call, with * as wildcard, and then no other (repeatable) [default: all but this machine
-    /// and link-local ones]
+    /// Host that `external` may call, with * as wildcard, and then no other (repeatable) [default: all but loopback,
+    /// link-local and metadata addresses]
     #[arg(long, env = "ESC_INJECTOR_EXTERNAL_HOST", value_name = "PATTERN", value_delimiter = ',')]
     external_host: Vec<String>,
     /// Authorities in PEM that are trusted beside the public ones for what `external` calls
@@ -153,7 +153,8 @@ enum Command {
 
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return results")]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::from(text))
+    // A variable that was filled from a file often ends with the file's last line end, which no request can carry.
+    Ok(Secret::from(text.trim()))
 }
 
 /// Runs the command.
@@ -183,7 +184,7 @@ async fn serve(args: Args) -> Result<(), Failure> {
     let (listen, dev) = (args.listen, args.dev);
     let mut config = args.into_config()?;
     let mut printed = None;
-    if dev && config.tokens.is_empty() && config.issuers.is_empty() {
+    if dev && config.tokens.is_empty() {
         let token = new_token().map_err(|error| failure(Exit::Internal, "making a token", &error))?;
         printed = Some(token.clone());
         config.tokens.push(token);
@@ -262,7 +263,14 @@ impl Args {
         let storage = match (self.dev, self.data, self.dir) {
             (true, _, import) => Storage::Memory { import },
             (false, Some(directory), import) => Storage::Data { directory, key: self.key_file, import },
-            (false, None, Some(directory)) => Storage::Files(directory),
+            (false, None, Some(directory)) => {
+                if self.user_rights.is_some() {
+                    let message = "--user-rights needs --data or --dev: with --dir alone, whoever signs in opens everything \
+                                   of their organization, and changes nothing";
+                    return Err(Failure::new(Exit::Usage, message));
+                }
+                Storage::Files(directory)
+            }
             (false, None, None) => {
                 return Err(Failure::new(Exit::Usage, "give --dev, --data DIR or --dir DIR"));
             }
@@ -271,7 +279,7 @@ impl Args {
             storage,
             organizations: self.organization,
             tokens,
-            users: self.user_rights.into(),
+            users: self.user_rights.unwrap_or(UserRights::Write).into(),
             issuers,
             audit: self.audit_log,
             external: External {
@@ -308,6 +316,10 @@ fn read_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>,
     let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
         .map_err(|error| unusable("--tls-cert", certificate, &error))?;
+    if chain.is_empty() {
+        let message = format!("--tls-cert {}: no certificate in it", certificate.display());
+        return Err(Failure::new(Exit::Configuration, message));
+    }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--tls-key", key, &error))?;
     let mut config =
         rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -7,6 +7,8 @@ use std::{
     process::ExitCode,
 };
 
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
 use super::{
     exit::{Exit, Failure},
     output,
@@ -41,12 +43,12 @@ pub struct Args {
     /// Only what ended so
     #[arg(long, value_enum, value_name = "OUTCOME")]
     outcome: Option<Ended>,
-    /// Only from this time on, as the log writes it: 2026-01-31 or 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    /// Only from this time on: 2026-01-31 or 2026-01-31T12:00:00Z, in UTC where no offset is given
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
     /// Only before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -54,6 +56,16 @@ enum Ended {
     Allowed,
     Denied,
     Failed,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let without_offset = || {
+        let time: DateTime = text.parse().ok()?;
+        TimeZone::UTC.to_timestamp(time).ok()
+    };
+    text.parse().ok().or_else(without_offset).ok_or_else(|| {
+        "expected a date such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z".to_owned()
+    })
 }
 
 /// Runs the command.
@@ -72,11 +84,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     output::print(|out| {
         lines.try_for_each(|line| {
             let line = line?;
-            match serde_json::from_str::<Entry>(&line) {
-                Ok(entry) if filter.wants(&entry) => writeln!(out, "{line}"),
-                Ok(_) => Ok(()),
+            match serde_json::from_str::<Entry>(&line).ok().and_then(|entry| filter.wants(&entry)) {
+                Some(true) => writeln!(out, "{line}"),
+                Some(false) => Ok(()),
                 // A crash, or a full disk, in the midst of a line.
-                Err(_) => {
+                None => {
                     broken += 1;
                     Ok(())
                 }
@@ -94,8 +106,8 @@ struct Filter {
     action: Option<Pattern>,
     target: Option<Pattern>,
     outcome: Option<Outcome>,
-    since: Option<String>,
-    until: Option<String>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 impl Filter {
@@ -114,16 +126,18 @@ impl Filter {
         }
     }
 
-    fn wants(&self, entry: &Entry) -> bool {
+    /// None for an entry whose time is none.
+    fn wants(&self, entry: &Entry) -> Option<bool> {
         let fits = |pattern: &Option<Pattern>, text: &Option<String>| {
             pattern.as_ref().is_none_or(|pattern| text.as_ref().is_some_and(|text| pattern.matches(text)))
         };
-        (fits(&self.actor, &entry.actor) || fits(&self.actor, &entry.subject))
+        let time: Timestamp = entry.time.parse().ok()?;
+        let wanted = (fits(&self.actor, &entry.actor) || fits(&self.actor, &entry.subject))
             && self.action.as_ref().is_none_or(|pattern| pattern.matches(&entry.action))
             && fits(&self.target, &entry.target)
             && self.outcome.is_none_or(|outcome| outcome == entry.outcome)
-            // Times of one form and one zone are in order as texts are.
-            && self.since.as_ref().is_none_or(|since| entry.time >= *since)
-            && self.until.as_ref().is_none_or(|until| entry.time < *until)
+            && self.since.is_none_or(|since| time >= since)
+            && self.until.is_none_or(|until| time < until);
+        Some(wanted)
     }
 }

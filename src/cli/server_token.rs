@@ -54,6 +54,10 @@ pub(super) struct Where {
     /// File with the operator's token instead
     #[arg(long, value_name = "FILE", requires = "api_url")]
     token_file: Option<PathBuf>,
+    /// Authorities to trust besides the public ones, in PEM
+    // Without `requires`: the variable is set for `get` and `run`, too, and means nothing for a directory.
+    #[arg(long, env = "ESC_INJECTOR_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -175,7 +179,7 @@ pub(super) struct Server {
 impl Where {
     /// `create` makes a data directory that is not there.
     pub(super) fn open(self, create: bool) -> Result<Place, Failure> {
-        match (self.data, self.api_url) {
+        match (self.data, self.api_url.filter(|url| !url.is_empty())) {
             (Some(directory), _) => {
                 let kept = if create {
                     Kept::open_or_create(&directory, self.key_file)
@@ -185,8 +189,9 @@ impl Where {
                 kept.map(Place::Data).map_err(|error| Failure::from_error(Exit::Configuration, &error))
             }
             (None, Some(url)) => {
+                let ca = self.ca_file.as_deref().map(super::access::read_ca).transpose()?;
                 let settings =
-                    Settings { url, ca: None, https_proxy: None, no_proxy: None, opens: Repeat::WithCare };
+                    Settings { url, ca, https_proxy: None, no_proxy: None, opens: Repeat::WithCare };
                 let credentials = super::access::credentials(self.token_file)?;
                 let client =
                     Client::new(&settings, credentials).map_err(|error| super::access::failure(&error))?;

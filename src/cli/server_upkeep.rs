@@ -44,6 +44,14 @@ pub fn compact(args: &Compact) -> Result<ExitCode, Failure> {
 /// Runs `server rekey`.
 pub fn rekey(args: Rekey) -> Result<ExitCode, Failure> {
     let Rekey { data, key_file, new_key_file } = args;
+    if let Some(new) = &new_key_file {
+        let current = key_file.clone().unwrap_or_else(|| data.join("key"));
+        if let (Ok(current), Ok(new)) = (current.canonicalize(), new.canonicalize())
+            && current == new
+        {
+            return Err(Failure::new(Exit::Usage, "--new-key-file is the key that is to be replaced"));
+        }
+    }
     let done = upkeep::rekey(&data, key_file, new_key_file.as_deref())
         .map_err(|error| Failure::from_error(Exit::Configuration, &error))?;
     let Rekeyed { definitions, key, old } = done;

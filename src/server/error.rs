@@ -109,7 +109,7 @@ impl From<StoreError> for ApiError {
                 tracing::error!(%error, %source, "the store fails");
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            StoreError::Corrupt(_) => {
+            StoreError::Corrupt(_) | StoreError::Busy => {
                 tracing::error!(%error, "the store fails");
                 StatusCode::INTERNAL_SERVER_ERROR
             }

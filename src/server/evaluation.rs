@@ -151,7 +151,13 @@ impl App {
         let mut after: Option<EnvironmentName> = None;
         loop {
             let page = Page { after: after.as_ref(), count: LIST };
-            let Ok(found) = self.store.list(organization, page) else { return false };
+            let found = match self.store.list(organization, page) {
+                Ok(found) => found,
+                Err(error) => {
+                    log_failure(&error, "whose a secret is can't be told");
+                    return false;
+                }
+            };
             if let Some((name, environment)) = found.iter().find(|(_, environment)| environment.id == id) {
                 return self.policy.allows(principal, name, &environment.grants, Right::Open);
             }
@@ -160,6 +166,17 @@ impl App {
                 None => return false,
             }
         }
+    }
+}
+
+/// Tells the operator when it is the store that fails, and not whoever asks it for something that is not there.
+fn log_failure(error: &StoreError, what: &str) {
+    if let StoreError::Unreadable { source, .. } | StoreError::Directory(source) = error {
+        tracing::error!(%error, %source, "{what}");
+    } else if let StoreError::Database(source) = error {
+        tracing::error!(%error, %source, "{what}");
+    } else if let StoreError::Corrupt(_) = error {
+        tracing::error!(%error, "{what}");
     }
 }
 
@@ -176,8 +193,11 @@ impl World {
     fn find(&self, name: &str) -> Result<Definition, LoadError> {
         let ImportName { environment, mut version } = ImportName::parse(&self.organization, name)
             .ok_or_else(|| LoadError(format!("`{name}` is no environment name")))?;
-        let most = self.app.most(&self.principal, &environment);
-        if !most.is_ok_and(|most| Some(Right::Open) <= most) {
+        let most = self.app.most(&self.principal, &environment).map_err(|error| {
+            log_failure(&error, "what may be done with an import can't be told");
+            LoadError(error.to_string())
+        })?;
+        if most < Some(Right::Open) {
             return Err(LoadError(StoreError::NoEnvironment(environment).to_string()));
         }
         for _ in 0..MAX_REPLACEMENTS {
@@ -188,9 +208,7 @@ impl World {
                     version = Version::Revision(number);
                 }
                 Err(error) => {
-                    if let StoreError::Database(_) | StoreError::Corrupt(_) = &error {
-                        tracing::error!(%error, "an import can't be read");
-                    }
+                    log_failure(&error, "an import can't be read");
                     return Err(LoadError(error.to_string()));
                 }
             }

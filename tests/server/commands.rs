@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{TOKEN, TestServer};
@@ -142,17 +143,43 @@ fn run_starts_nothing_when_the_environment_does_not_open() {
 }
 
 #[test]
+fn run_ends_as_the_command_did_whatever_became_of_its_files() {
+    let server = server();
+    for script in ["rm -r \"$(dirname \"$CERT\")\"; exit 7", "rm \"$CERT\"; exit 7"] {
+        let (code, _, err) = run(&server, &["run", "acme/p/e", "--", "sh", "-c", script]);
+        assert_eq!((code, err.as_str()), (Some(7), ""), "{script}");
+    }
+}
+
+#[test]
+fn run_keeps_what_was_ignored_ignored_for_the_command() {
+    let server = server();
+    let binary = env!("CARGO_BIN_EXE_esc-injector");
+    // With files the command has us as its parent, and without them the shell, which ignores the signal as well.
+    for environment in ["acme/p/e", "acme/p/plain"] {
+        let inner = "kill -HUP $PPID; kill -HUP $$; echo alive";
+        let script = format!("trap '' HUP; {binary} run {environment} -- sh -c '{inner}'; exit $?");
+        let mut shell = Command::new("sh");
+        let variables = command(&server, &[]);
+        shell.env_clear().envs(variables.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let (code, out, err) = said(&shell.args(["-c", &script]).stdin(Stdio::null()).output().unwrap());
+        assert_eq!((code, out.as_str()), (Some(0), "alive\n"), "{environment}: {err}");
+    }
+}
+
+#[test]
 fn run_passes_signals_on_and_cleans_up_after_them() {
     let server = server();
-    let script = "trap 'echo told; exit 3' TERM; echo \"$CERT\"; while :; do sleep 0.05; done";
-    let mut command = command(&server, &["run", "acme/p/e", "--", "sh", "-c", script]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let file = lines.next().unwrap().unwrap();
-    assert!(std::path::Path::new(&file).exists());
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(lines.next().unwrap().unwrap(), "told");
-    assert_eq!(child.wait().unwrap().code(), Some(3));
-    assert!(!std::path::Path::new(&file).exists());
+    for (name, signal) in [("TERM", Signal::TERM), ("USR1", Signal::USR1), ("USR2", Signal::USR2)] {
+        let script = format!("trap 'echo told; exit 3' {name}; echo \"$CERT\"; while :; do sleep 0.05; done");
+        let mut command = command(&server, &["run", "acme/p/e", "--", "sh", "-c", &script]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let file = lines.next().unwrap().unwrap();
+        assert!(std::path::Path::new(&file).exists());
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), "told", "{name}");
+        assert_eq!(child.wait().unwrap().code(), Some(3), "{name}");
+        assert!(!std::path::Path::new(&file).exists(), "{name}");
+    }
 }

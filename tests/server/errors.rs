@@ -124,7 +124,18 @@ fn symlinks_are_followed_only_within_the_directory() {
     symlink("nowhere.yaml", at("acme/p/dangling.yaml")).unwrap();
     for environment in ["p/file", "folder/e"] {
         let answer = server.send("POST", &format!("/api/esc/environments/acme/{environment}/open"));
-        assert!(answer.error(500).contains("can't be read"), "{environment}");
+        assert!(answer.error(404).contains("does not exist"), "{environment}");
+    }
+    // Nor do they hide the others.
+    let names = |path: &str| {
+        let listed = server.send("GET", path).json();
+        let listed = listed["environments"].as_array().unwrap();
+        listed.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("/api/esc/environments/acme"), ["e", "inside"]);
+    assert_eq!(names("/api/esc/environments"), ["e", "inside"]);
+    for path in ["tags", "p/e/referrers"] {
+        assert_eq!(server.send("GET", &format!("/api/esc/environments/acme/{path}")).status, 200, "{path}");
     }
     server.send("POST", "/api/esc/environments/acme/p/dangling/open").error(404);
     assert_eq!(server.values("acme/p/inside")["a"], 1);

@@ -266,10 +266,14 @@ fn who_makes_an_environment_has_it_and_a_new_one_of_its_name_begins_anew() {
     assert_eq!(send(&server, &kim, "PUT", "/api/esc/environments/acme/restore", make).status, 403);
     assert_eq!(send(&server, &jo, "PUT", "/api/esc/environments/acme/restore", make).status, 204);
     assert_eq!(send(&server, &payments, "POST", &format!("{path}/open"), "").status, 200);
+    assert_eq!(grant(&server, "e", &json!({"team": "payments"}), Some("admin")), 204);
     assert_eq!(send(&server, &jo, "DELETE", path, "").status, 204);
     assert_eq!(send(&server, &kim, "POST", "/api/esc/environments/acme", make).status, 200);
     assert_eq!(send(&server, &jo, "DELETE", path, "").status, 403);
     assert_eq!(send(&server, &payments, "POST", &format!("{path}/open"), "").status, 404);
+    // That there is a new one is told to who may see it.
+    assert_eq!(send(&server, &jo, "PUT", "/api/esc/environments/acme/restore", make).status, 409);
+    assert_eq!(send(&server, &payments, "PUT", "/api/esc/environments/acme/restore", make).status, 404);
 }
 
 #[test]

@@ -238,3 +238,19 @@ fn a_file_that_is_wrong_keeps_the_server_from_starting() {
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(said.contains("issuers.yaml:3:8: it must be an https URL"), "{said}");
 }
+
+#[test]
+fn a_server_for_trying_things_out_prints_a_token_beside_issuers_too() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "keys.json", "{\"keys\":[]}");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+    command.env_clear().args(["server", "--dev", "--listen", "127.0.0.1:0"]);
+    command.args(["--oidc-issuer", "https://issuer.test", "--oidc-subject", "*", "--oidc-jwks"]);
+    command.arg(directory.path().join("keys.json"));
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().starts_with("listening on "));
+    assert!(lines.next().unwrap().unwrap().starts_with("access token pul-"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
 };
@@ -51,8 +51,11 @@ fn starts_serves_and_stops_and_its_log_tells_no_secrets() {
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
         let directory = tempfile::tempdir().unwrap();
         definition(directory.path());
-        let (child, url) =
-            start(command(directory.path()).args(["--log-level", "trace"]).env("ESC_INJECTOR_TOKEN", TOKEN));
+        let (child, url) = start(
+            command(directory.path())
+                .args(["--log-level", "trace"])
+                .env("ESC_INJECTOR_TOKEN", format!("{TOKEN}\n")),
+        );
         let address = url.strip_prefix("http://").unwrap();
         let send = |method: &str, path: &str| {
             let authorization = format!("token {TOKEN}");
@@ -124,6 +127,18 @@ fn serves_tls_when_given_a_certificate() {
     let authorization = format!("token {TOKEN}");
     let user = exchange(stream, &request("GET", "/api/user", &[("Authorization", &authorization)], b""));
     assert_eq!(user.json()["githubLogin"], "dev");
+    // Its operator's commands can be told to trust it.
+    let operate = |authorities: Option<PathBuf>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+        command.env_clear().env("PULUMI_ACCESS_TOKEN", TOKEN).args(["server", "token", "list", "--api-url"]);
+        command.arg(format!("https://localhost:{}", address.rsplit_once(':').unwrap().1));
+        if let Some(file) = authorities {
+            command.arg("--ca-file").arg(file);
+        }
+        command.output().unwrap().status.code()
+    };
+    assert_eq!((operate(Some(at("tls.crt"))), operate(None)), (Some(0), Some(69)));
+    assert_eq!(operate(Some(at("nonexistent"))), Some(78));
     assert_eq!(stop(child, rustix::process::Signal::TERM).0, Some(0));
 }
 
@@ -137,6 +152,13 @@ fn refuses_to_start_when_nobody_could_sign_in_or_files_are_missing() {
     for (arguments, code, message) in [
         (&[] as &[&str], 64, "give --token or --token-file"),
         (&["--token", ""], 64, "--token is empty"),
+        (&["--token", "\n"], 64, "--token is empty"),
+        (&["--token", "t", "--user-rights", "none"], 64, "--user-rights needs --data or --dev"),
+        (
+            &["--token", "t", "--tls-cert", "/dev/null", "--tls-key", "/dev/null"],
+            78,
+            "--tls-cert /dev/null: no certificate",
+        ),
         (&["--oidc-issuer", "https://i"], 64, "--oidc-jwks"),
         (&["--token", "t", "--tls-cert", "x"], 64, "--tls-key"),
         (&["--token-file", "/nonexistent"], 78, "--token-file /nonexistent"),
@@ -154,6 +176,25 @@ fn refuses_to_start_when_nobody_could_sign_in_or_files_are_missing() {
         assert!(stderr.contains(message), "{arguments:?}: {stderr}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn operators_commands_refuse_what_would_do_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (data, key) = (data.to_str().unwrap(), data.join("key"));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+        command.env_clear().env("PULUMI_BACKEND_URL", "").arg("server").args(arguments);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["token", "create", "--name", "t", "--data", data]).0, Some(0));
+    let (code, said) = run(&["rekey", "--data", data, "--new-key-file", key.to_str().unwrap()]);
+    assert!(code == Some(64) && said.contains("the key that is to be replaced"), "{said}");
+    // An empty address is none.
+    let (code, said) = run(&["token", "list"]);
+    assert!(code == Some(64) && said.contains("--api-url"), "{said}");
 }
 
 #[test]

@@ -138,6 +138,9 @@ fn refuses_before_anything_is_rotated() {
     keep(&server, "values: {a: 1}");
     assert!(ask("{}").error(400).contains("nothing to rotate"));
     keep(&server, "values: {a: {fn::rotate::swap: {inputs: {}, state: {a: x, b: y}}}, b: 1}");
+    for misspelt in [r#"{"path":["x"]}"#, r#"{"pats":["a"]}"#] {
+        ask(misspelt).error(400);
+    }
     for (body, message) in [
         (r#"{"paths":["b"]}"#, "there is no rotator at `b`"),
         (r#"{"paths":["a","none"]}"#, "there is no rotator at `none`"),

@@ -306,6 +306,9 @@ fn a_copy_is_an_environment_of_its_own() {
     assert_eq!(clone(json!({"project": "q", "name": "copy"})).status, 204);
     clone(json!({"project": "q", "name": "copy"})).error(409);
     clone(json!({"name": "open"})).error(400);
+    clone(json!({"name": "misspelt", "preserveHistroy": true})).error(400);
+    assert!(clone(json!({"name": "shared", "preserveAccess": true})).error(400).contains("grants"));
+    send(&server, "GET", "/api/esc/environments/acme/p/misspelt", &Value::Null).error(404);
     assert_eq!(server.values("acme/q/copy"), json!({"n": 4, "s": CANARY}));
     assert_eq!(clone(json!({"name": "old", "version": 3})).status, 204);
     assert_eq!(server.values("acme/p/old"), json!({"n": 3}));
@@ -332,6 +335,7 @@ fn what_was_deleted_can_be_restored() {
     update(&server, &format!("values: {{s: {{fn::secret: {CANARY}}}}}"));
     let settings = format!("{E}/settings");
     assert_eq!(send(&server, "GET", &settings, &Value::Null).json(), json!({"deletionProtected": false}));
+    send(&server, "PATCH", &settings, &json!({"deletionProtectd": true})).error(400);
     let on = send(&server, "PATCH", &settings, &json!({"deletionProtected": true}));
     assert_eq!(on.json(), json!({"deletionProtected": true}));
     assert!(send(&server, "DELETE", E, &Value::Null).error(409).contains("protected from deletion"));

@@ -16,9 +16,10 @@ use reqwest::{
 
 use crate::esc::pattern::Pattern;
 
-/// Metadata services that have no link-local address: Alibaba's, and AWS' by IPv6.
-const METADATA: [IpAddr; 2] = [
+/// Metadata services that have no link-local address: Alibaba's, Azure's for its agents, and AWS' by IPv6.
+const METADATA: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
@@ -51,7 +52,8 @@ impl Hosts {
     }
 }
 
-/// Whether an address is of another machine, and not of what every machine has beside it.
+/// Whether an address is neither a machine's own under every sky nor of what every machine has beside it. The addresses
+/// that this machine has in its networks are not known here.
 fn is_foreign(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let near = match address {
@@ -107,6 +109,8 @@ mod tests {
             ("0.1.2.3", false),
             ("169.254.169.254", false),
             ("100.100.100.200", false),
+            ("168.63.129.16", false),
+            ("168.63.129.17", true),
             ("255.255.255.255", false),
             ("224.0.0.1", false),
             ("10.1.2.3", true),

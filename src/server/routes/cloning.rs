@@ -30,13 +30,16 @@ const MAX_HISTORY: usize = 1000;
 const MAX_HISTORY_BYTES: usize = 64 << 20;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "these are ESC's words")]
 struct Clone {
     project: Option<String>,
     name: String,
     version: Option<Json>,
     #[serde(default)]
     preserve_history: bool,
+    #[serde(default)]
+    preserve_access: bool,
     #[serde(default)]
     preserve_environment_tags: bool,
     #[serde(default)]
@@ -55,6 +58,10 @@ pub(super) async fn clone(
         return Err(ApiError::new(StatusCode::FORBIDDEN, "the access token may not create environments"));
     }
     let clone: Clone = body::json(request).await?;
+    if clone.preserve_access {
+        let message = "grants can't be copied: clone without `preserveAccess`, and give them to the copy";
+        return Err(ApiError::bad_request(message));
+    }
     let Entered { principal, environment: source, .. } = entered;
     let project = clone.project.as_deref().filter(|project| !project.is_empty()).unwrap_or(source.project());
     let name = new_name(source.organization(), project, &clone.name)?;

@@ -233,8 +233,13 @@ pub(super) async fn restore(
         let newest = deleted.iter().find(|(name, _)| *name == entered.environment);
         let grants = newest.map(|(_, environment)| &environment.grants);
         entered.judge(app.policy.most(&entered.principal, &entered.environment, grants), Right::Admin)?;
-        app.store.restore(&entered.environment)?;
-        Ok(StatusCode::NO_CONTENT.into_response())
+        match app.store.restore(&entered.environment) {
+            // Who was given something of the deleted one need not know that there is another one by now.
+            Err(StoreError::Exists(name)) if app.most(&entered.principal, &name)?.is_none() => {
+                Err(StoreError::NoEnvironment(name).into())
+            }
+            restored => Ok(restored.map(|()| StatusCode::NO_CONTENT.into_response())?),
+        }
     })
     .await
 }
@@ -250,7 +255,7 @@ pub(super) async fn settings(State(app): AppState, entered: Entered) -> Result<R
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Settings {
     deletion_protected: Option<bool>,
 }

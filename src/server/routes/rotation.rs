@@ -17,7 +17,9 @@ use super::{
     AppState, Entered, answer, body, time,
 };
 
+/// Without paths everything is rotated: a misspelt word must not mean that.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Rotate {
     /// Pulumi's command line writes it with a capital letter.
     #[serde(default, alias = "Paths")]

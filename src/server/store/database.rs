@@ -39,7 +39,11 @@ pub(in crate::server) struct Database(redb::Database);
 impl Database {
     /// Opens a file, or makes it. Nobody else may have it open.
     pub(in crate::server) fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::prepare(Builder::new().set_cache_size(CACHE).create(path).map_err(failed)?)
+        let opened = Builder::new().set_cache_size(CACHE).create(path);
+        Self::prepare(opened.map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Busy,
+            error => failed(error),
+        })?)
     }
 
     /// An empty one that is gone when it is dropped.

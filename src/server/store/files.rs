@@ -44,6 +44,11 @@ pub(in crate::server) struct Files {
     tags: hmac::Key,
 }
 
+/// A file is somewhere else, and so not ours to read.
+#[derive(Debug, thiserror::Error)]
+#[error("a symlink leads out of the directory")]
+struct LeadsOut;
+
 impl Files {
     /// Checks the directory and the names.
     pub(in crate::server) fn new(directory: &Path, organizations: Vec<String>) -> Result<Self, ConfigError> {
@@ -109,10 +114,23 @@ impl Files {
         Err(StoreError::NoEnvironment(name.clone()))
     }
 
+    /// The same for whoever asks for it by its name: what a symlink outside of the directory stands for is not there.
+    fn find_inside(&self, name: &EnvironmentName) -> Result<(Secret, u64), StoreError> {
+        self.find(name).map_err(|error| match error {
+            StoreError::Unreadable { environment, source }
+                if matches!(source.get_ref(), Some(reason) if reason.is::<LeadsOut>()) =>
+            {
+                tracing::warn!(%environment, error = %source, "an environment is not served");
+                StoreError::NoEnvironment(environment)
+            }
+            error => error,
+        })
+    }
+
     fn read(&self, path: &Path) -> io::Result<(Secret, u64)> {
         let path = path.canonicalize()?;
         if !path.starts_with(&self.root) {
-            return Err(io::Error::other("a symlink leads out of the directory"));
+            return Err(io::Error::other(LeadsOut));
         }
         // Opening a pipe or a device could block or have effects.
         let metadata = path.metadata()?;
@@ -188,18 +206,28 @@ impl Store for Files {
         let names = self.names(organization)?.into_iter();
         names
             .filter(|name| page.after.is_none_or(|after| after < name))
+            .filter_map(|name| match self.environment(&name) {
+                Ok(environment) => Some(Ok((name, environment))),
+                // Removed a moment ago, or the warning is in the log already.
+                Err(StoreError::NoEnvironment(_)) => None,
+                // One bad file must not hide all others.
+                Err(StoreError::Unreadable { environment, source }) => {
+                    tracing::warn!(%environment, error = %source, "an environment is not listed");
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            })
             .take(page.count)
-            .map(|name| self.environment(&name).map(|environment| (name, environment)))
             .collect()
     }
 
     fn environment(&self, name: &EnvironmentName) -> Result<Environment, StoreError> {
-        let (text, modified) = self.find(name)?;
+        let (text, modified) = self.find_inside(name)?;
         Ok(self.describe(name, &text, modified))
     }
 
     fn definition(&self, name: &EnvironmentName, version: &Version) -> Result<Definition, StoreError> {
-        let (text, modified) = self.find(name)?;
+        let (text, modified) = self.find_inside(name)?;
         if !matches!(version, Version::Latest | Version::Revision(ONLY_REVISION)) {
             return Err(StoreError::NoVersion {
                 environment: name.clone(),

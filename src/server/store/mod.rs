@@ -155,6 +155,10 @@ pub(super) enum StoreError {
     Unreadable { environment: EnvironmentName, source: io::Error },
     #[error("the directory can't be read")]
     Directory(#[source] io::Error),
+    #[error(
+        "another process has it open, probably a server: stop that, or ask it with --api-url where the command has it"
+    )]
+    Busy,
     #[error("the database fails")]
     Database(#[source] Arc<redb::Error>),
     #[error("what the database holds can't be understood: {0}")]
