@@ -20,6 +20,7 @@
 //! | [`doctor`] | what is wrong with an installation, asked of its cluster | yes |
 //! | [`demo`] | the whole flow on one machine, without a cluster | yes |
 //! | [`probe`] | whether an installation works, tried as the API server would | yes |
+//! | [`kubeconfig`] | where the API server is, and errors about it that quote no secret | yes |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
 //! Arrows go one way: `webhook` ▶ `manifest` ▶ `inject` ▶ `esc`; `agent` ▶ `client` ▶ `esc`; `server` ▶ `lang` ▶ `esc`.
@@ -34,6 +35,7 @@ pub mod demo;
 pub mod doctor;
 pub mod esc;
 pub mod inject;
+pub mod kubeconfig;
 pub mod lang;
 pub mod manifest;
 pub mod probe;

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{
     exit::{Exit, Failure},
     input, output,
+    policy::PolicyArgs,
 };
 use crate::{
     codes,
@@ -24,8 +25,8 @@ use crate::{
 /// Convert External Secrets and Secrets Store CSI objects of Pulumi ESC to annotations.
 ///
 /// Manifests come out as they should be applied: workloads that read a converted Secret or mount get annotations
-/// instead; for others, the annotations to paste. What has no equivalent is listed on standard error. No cluster is
-/// asked and no secret is read.
+/// instead; for others, the annotations to paste. What has no equivalent is listed on standard error, and so is a workload
+/// that the webhook would refuse with the annotations: it stays as it was. No cluster is asked and no secret is read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File or directory of manifests, YAML or JSON; - is standard input (repeatable)
@@ -43,6 +44,8 @@ pub struct Args {
     /// For people, or for programs
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     output: OutputFormat,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,7 +72,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     for (name, more) in args.keys {
         keys.entry(name).or_default().extend(more);
     }
-    let options = Options { namespace: args.namespace, keys };
+    let policy = args.policy.into_policy()?;
+    let options = Options { namespace: args.namespace, keys, policy };
     let conversion =
         convert::convert(&inputs, &options).map_err(|error| Failure::from_error(Exit::Data, &error))?;
     if !conversion.unknown_keys.is_empty() {

@@ -9,11 +9,11 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use clap::{FromArgMatches, ValueEnum};
-use kube::{Client, Config, config::KubeConfigOptions};
+use kube::Client;
 use serde_json::json;
 
 use super::{
-    exit::{Exit, Failure, chain},
+    exit::{Exit, Failure},
     names, output,
     policy::PolicyArgs,
 };
@@ -21,6 +21,7 @@ use crate::{
     codes::{access, hint, installation as codes},
     doctor::{self, Check, Settings, Verdict},
     inject::Policy,
+    kubeconfig::{self, KubeconfigTrouble},
 };
 
 /// Check an installation: webhook, policies, nodes, a namespace, an identity.
@@ -94,18 +95,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn client(context: Option<String>) -> Result<Client, Failure> {
-    let fail = |error: &dyn std::error::Error| {
+    let fail = |trouble: KubeconfigTrouble| {
         let code = codes::NO_API_SERVER;
-        Failure::new(Exit::Unreachable, format!("[{code}] {}. Fix: {}", chain(error), code.entry().fix))
+        Failure::new(Exit::Configuration, format!("[{code}] {trouble}. Fix: {}", code.entry().fix))
     };
-    let config = match context {
-        None => Config::infer().await.map_err(|error| fail(&error))?,
-        Some(_) => {
-            let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-            Config::from_kubeconfig(&options).await.map_err(|error| fail(&error))?
-        }
-    };
-    Client::try_from(config).map_err(|error| fail(&error))
+    let config = kubeconfig::infer(context).await.map_err(fail)?;
+    kubeconfig::client(config).map_err(fail)
 }
 
 /// What the webhook's own arguments say of injection. Its files are not ours to read.
@@ -127,13 +122,24 @@ fn policy(arguments: &[String]) -> Result<Policy, String> {
     arguments.into_policy().map_err(|failure| failure.message().to_owned())
 }
 
-/// The worst that was found: a broken installation before a silent server before a refused identity.
+/// The worst that was found: a broken installation before a silent server before a refused identity. Who may look at
+/// nothing is refused too.
 fn exit(checks: &[Check]) -> Exit {
+    if checks.iter().all(|check| check.verdict == Verdict::Unknown) {
+        return Exit::Denied;
+    }
     let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad).filter_map(|check| check.code);
     let of = |code| {
         if [codes::NO_API_SERVER, access::UNREACHABLE, access::THROTTLED, access::FAILING].contains(&code) {
             Exit::Unreachable
-        } else if [access::EXCHANGE_REFUSED, access::UNAUTHENTICATED, access::FORBIDDEN].contains(&code) {
+        } else if [
+            codes::UNKNOWN_TO_API_SERVER,
+            access::EXCHANGE_REFUSED,
+            access::UNAUTHENTICATED,
+            access::FORBIDDEN,
+        ]
+        .contains(&code)
+        {
             Exit::Denied
         } else {
             Exit::Configuration

@@ -2,15 +2,16 @@
 
 use std::{error::Error, net::SocketAddr, process::ExitCode, time::Duration};
 
-use kube::{Client, Config};
+use kube::Client;
 
 use super::{
-    exit::{Exit, Failure, chain},
+    exit::{Exit, Failure},
     output,
 };
 use crate::{
     codes::{Code, installation as codes},
     esc::duration,
+    kubeconfig,
     probe::{self, Finding, ProbeError, Settings},
 };
 
@@ -47,8 +48,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::new(Exit::Internal, format!("starting: {error}")))?;
     let findings = runtime.block_on(async {
-        let config = Config::infer().await.map_err(|error| failure(codes::NO_API_SERVER, &error))?;
-        let client = Client::try_from(config).map_err(|error| failure(codes::NO_API_SERVER, &error))?;
+        let config = kubeconfig::infer(None).await.map_err(|error| failure(codes::NO_API_SERVER, &error))?;
+        let client = kubeconfig::client(config).map_err(|error| failure(codes::NO_API_SERVER, &error))?;
         persevere(&client, &settings, timeout).await.map_err(|error| failure(error.code(), &error))
     })?;
     output::print(|out| {
@@ -72,10 +73,10 @@ async fn persevere(
     }
 }
 
-fn failure(code: Code, error: &dyn Error) -> Failure {
+fn failure(code: Code, error: &(dyn Error + 'static)) -> Failure {
     let exit = match code {
         code if code == codes::NO_API_SERVER || code == codes::NO_ANSWER => Exit::Unreachable,
         _ => Exit::Configuration,
     };
-    Failure::new(exit, format!("[{code}] {}. Fix: {}", chain(error), code.entry().fix))
+    Failure::new(exit, format!("[{code}] {}. Fix: {}", kubeconfig::describe(error), code.entry().fix))
 }

@@ -22,7 +22,7 @@ super::codes! {
     }
     NO_API_SERVER = "ESC811" {
         title: "The API server can't be asked",
-        cause: "There is neither a kubeconfig nor a mounted ServiceAccount token, or the API server does not answer.",
+        cause: "There is neither a kubeconfig nor a mounted ServiceAccount token, the kubeconfig can't be used, or the API server does not answer, or not usefully.",
         fix: "Run it as a pod with its ServiceAccount token mounted, or set KUBECONFIG; check that the API server can be reached from there.",
         example: "kubectl get --raw /readyz",
     }
@@ -85,5 +85,11 @@ super::codes! {
         cause: "The chart's minKubelet promises that every kubelet is at least of that release, so that variables may come from files. A node's kubelet is older: pods on it would not start, or would start with empty variables.",
         fix: "Upgrade the node, or lower minKubelet; below 1.35 variables come by the wrapper alone.",
         example: "kubectl get nodes",
+    }
+    UNKNOWN_TO_API_SERVER = "ESC826" {
+        title: "The API server does not know who asks",
+        cause: "The API server answered 401: the token or certificate of the kubeconfig has ended, was revoked, or is another cluster's.",
+        fix: "Sign in to the cluster again, or choose another --context.",
+        example: "kubectl auth whoami",
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Manifests in, manifests out, and a list of what has no equivalent: `input` ▶ `stores`, `eso`, `csi` say what
 //! Secrets and mounts would hold (`bundle`), `uses` finds the pods that read them, `delivery` plans what they get
-//! instead, `rewrite` changes the pods. Pure: it reads neither a cluster nor a secret. What can't be known without
-//! them, such as the names of a Secret's keys, is asked for.
+//! instead, `rewrite` changes the pods, `others` finds what still reads the rest. Pure: it reads neither a cluster nor a
+//! secret. What can't be known without them, such as the names of a Secret's keys, is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +30,8 @@ pub use input::{Input, InputError};
 use report::Report;
 pub use report::{Finding, Level};
 
+use crate::inject::Policy;
+
 /// What the manifests don't say.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -37,6 +39,8 @@ pub struct Options {
     pub namespace: String,
     /// Names of the keys of Secrets, by `name` or `namespace/name`, where the manifests leave them to the environment.
     pub keys: BTreeMap<String, BTreeSet<String>>,
+    /// What the webhook goes by that will see the pods.
+    pub policy: Policy,
 }
 
 /// What came of it.
@@ -79,11 +83,16 @@ pub fn convert(inputs: &[Input], options: &Options) -> Result<Conversion, InputE
     let stores = stores::read(&manifests, options, &mut report);
     let mut bundles = eso::read(&manifests, &stores, options, &mut report);
     bundles.extend(csi::read(&manifests, options, &mut report));
-    others::mark(&manifests, &mut bundles, options, &mut report);
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
     for (index, manifest) in manifests.iter().enumerate() {
         outcomes.push(rewrite::workload(index, &manifest.value, &mut bundles, options, &mut report));
     }
+    let objects: Vec<_> = manifests
+        .iter()
+        .zip(&outcomes)
+        .map(|(manifest, outcome)| outcome.as_ref().map_or(&manifest.value, |outcome| &outcome.value))
+        .collect();
+    others::mark(&objects, &mut bundles, options, &mut report);
     label_notes(&manifests, &outcomes, options, &mut report);
     let mut conversion = Conversion {
         documents: Vec::new(),

@@ -13,7 +13,7 @@ use super::{
     uses::{self, Read, Use, Volume},
 };
 use crate::{
-    inject::{self, Context, Policy},
+    inject::{self, Context, Policy, problem::Warning},
     manifest::workload,
 };
 
@@ -64,6 +64,7 @@ pub fn workload(
         at,
         delivery: Delivery::default(),
         taken: own_variables(spec),
+        moved: Vec::new(),
     };
     let resolved: Vec<_> =
         uses.iter().map(|one| if asks { worker.leave(one) } else { worker.resolve(one) }).collect();
@@ -72,21 +73,44 @@ pub fn workload(
     for (one, gets) in uses.iter().zip(resolved) {
         done.push(gets.is_some_and(|gets| worker.place(one, gets, base.as_deref())));
     }
-    let Worker { delivery, .. } = worker;
-    let delivery = finished(delivery, object, &uses, &done, bundles);
-    if delivery.is_empty() {
+    if worker.delivery.is_empty() {
+        // Taking out what brings nothing could still change a variable that is made of others.
+        for one in uses.iter().zip(&done).filter(|(_, done)| **done).map(|(one, _)| one) {
+            worker.left(
+                one,
+                "brings nothing that could be delivered: no key is a legal name of a variable, or the container has its own of that name",
+                "take it out if nothing depends on it, and convert again",
+            );
+        }
         return Some(Outcome { value: object.clone(), changed: false });
     }
+    let Worker { delivery, moved, .. } = worker;
+    let delivery = finished(delivery, object, &uses, &done, bundles);
     let mut changed = object.clone();
     let pod = path.iter().try_fold(&mut changed, |value, key| value.get_mut(*key))?;
     edit::remove(pod.get_mut("spec")?, uses.iter().zip(&done).filter(|(_, done)| **done).map(|(one, _)| one));
     let everyone = everyone(spec, &delivery);
     edit::annotate(pod, annotations::of(&delivery, everyone));
+    let warnings = match admitted(pod, &delivery, &namespace, options) {
+        Ok(warnings) => warnings,
+        Err(reasons) => {
+            uses.iter().for_each(|one| mark(bundles, &bundles_of(one), true));
+            let mut at = report.at(manifest);
+            for (reason, instead) in reasons {
+                at.left("", format!("was left as it is: converted, the webhook would {reason}"), instead);
+            }
+            return Some(Outcome { value: object.clone(), changed: false });
+        }
+    };
     let account = object::text(spec, "/serviceAccountName").unwrap_or("default").to_owned();
     for bundle in used(&uses, &done).into_iter().filter_map(|index| bundles.get(index)) {
         annotations::told_identity(bundle, Some(&account), options, report);
     }
-    tell(manifest, pod, &delivery, &namespace, report);
+    let mut at = report.at(manifest);
+    for (field, what) in moved {
+        at.left(&field, what, "tell the application, or link the one to the other");
+    }
+    tell(&delivery, &warnings, &mut at);
     Some(Outcome { value: changed, changed: true })
 }
 
@@ -155,6 +179,8 @@ struct Worker<'a, 'r> {
     delivery: Delivery,
     /// Variables that are settled, by container.
     taken: BTreeMap<String, BTreeSet<String>>,
+    /// Files that are elsewhere now: the field, and from where to where.
+    moved: Vec<(String, String)>,
 }
 
 impl Worker<'_, '_> {
@@ -316,11 +342,8 @@ impl Worker<'_, '_> {
             }
         };
         let now = format!("{}/{name}", base.unwrap_or(MOUNT_PATH));
-        self.at.left(
-            &format!("{}.{}", self.prefix, one.field),
-            format!("{before} is now {now}: a pod's files lie below one directory"),
-            "tell the application, or link the one to the other",
-        );
+        let what = format!("{before} is now {now}: a pod's files lie below one directory");
+        self.moved.push((format!("{}.{}", self.prefix, one.field), what));
     }
 }
 
@@ -370,9 +393,8 @@ fn everyone(spec: &Value, delivery: &Delivery) -> bool {
     names == receivers
 }
 
-/// What to know of the changed pod: what the webhook would say of it, among others.
-fn tell(manifest: usize, pod: &Value, delivery: &Delivery, namespace: &str, report: &mut Report) {
-    let mut at = report.at(manifest);
+/// What to know of the changed pod.
+fn tell(delivery: &Delivery, warnings: &[Warning], at: &mut At<'_>) {
     if delivery.environments.len() > 1 {
         let names: Vec<_> = delivery.environments.iter().map(ToString::to_string).collect();
         at.left(
@@ -388,11 +410,23 @@ fn tell(manifest: usize, pod: &Value, delivery: &Delivery, namespace: &str, repo
             "name the variables one by one in config",
         );
     }
-    let policy = Policy {
-        allowed_api_urls: delivery.access.iter().filter_map(|access| access.api_url.clone()).collect(),
-        allowed_audiences: vec!["*".to_owned()],
-        ..Policy::default()
-    };
+    for warning in warnings {
+        at.note("", warning.to_string(), "");
+    }
+}
+
+/// What the webhook would say of the changed pod: its warnings, or what it would do instead of injecting it, with a way
+/// out.
+fn admitted(
+    pod: &Value,
+    delivery: &Delivery,
+    namespace: &str,
+    options: &Options,
+) -> Result<Vec<Warning>, Vec<(String, &'static str)>> {
+    // Whoever runs the webhook is told what it has to allow.
+    let mut policy = Policy { allowed_audiences: vec!["*".to_owned()], ..options.policy.clone() };
+    let addresses = delivery.access.iter().filter_map(|access| access.api_url.clone());
+    policy.allowed_api_urls.extend(addresses);
     let context = Context {
         namespace,
         namespace_annotations: None,
@@ -401,15 +435,14 @@ fn tell(manifest: usize, pod: &Value, delivery: &Delivery, namespace: &str, repo
         policy: &policy,
     };
     match inject::inject(pod, &context) {
-        inject::Outcome::Refused(problems) => {
-            for problem in problems {
-                at.left("", format!("the webhook would refuse it: {problem}"), "");
-            }
-        }
-        inject::Outcome::Injected { warnings, .. } | inject::Outcome::Skipped { warnings } => {
-            for warning in warnings {
-                at.note("", warning.to_string(), "");
-            }
-        }
+        inject::Outcome::Refused(problems) => Err(problems
+            .iter()
+            .map(|problem| (format!("refuse it: {problem}"), problem.code.entry().fix))
+            .collect()),
+        inject::Outcome::Skipped { .. } => Err(vec![(
+            "pass it by".to_owned(),
+            "keep what makes the Secret, or move it to another namespace",
+        )]),
+        inject::Outcome::Injected { warnings, .. } => Ok(warnings),
     }
 }

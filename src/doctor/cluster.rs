@@ -21,6 +21,8 @@ const API_SERVER: &str = "API server";
 /// Whether the API server is new enough.
 pub fn version(answer: &Result<Value, Refusal>) -> Check {
     match answer {
+        // Everybody may ask for this, and it takes no storage.
+        Err(Refusal::Other(why)) => Check::bad(API_SERVER, format!("said: {why}"), codes::NO_API_SERVER),
         Err(refusal) => unasked(API_SERVER, refusal),
         Ok(answer) => match release(answer) {
             None => Check::unknown(API_SERVER, "not checked: its answer names no release"),
@@ -105,6 +107,8 @@ mod tests {
             ),
             (Ok(json!({})), Verdict::Unknown),
             (Err(Refusal::Forbidden("no".to_owned())), Verdict::Unknown),
+            (Err(Refusal::Unauthenticated("who?".to_owned())), Verdict::Bad),
+            (Err(Refusal::Other("etcd".to_owned())), Verdict::Bad),
             (Err(Refusal::Silent("gone".to_owned())), Verdict::Bad),
         ] {
             assert_eq!(version(&answer).verdict, verdict, "{answer:?}");

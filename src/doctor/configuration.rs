@@ -1,46 +1,25 @@
-//! What the API server was told: the two webhook configurations and the policies, held against the chart's.
+//! What the API server was told: the two webhook configurations and the policies, held against the chart's
+//! (`expected`).
 
 use serde_json::Value;
 
-use super::{Api, Check, Refusal, Settings, list, text, unasked};
+use super::{
+    Api, Check, Refusal, Settings,
+    expected::{EXPECTED, Expected},
+    list, text, unasked,
+};
 use crate::codes::installation as codes;
 
+/// What opens a namespace.
+const LABEL: &str = "esc.pulumi.com/injection";
+
+/// What every namespace carries.
+const NAME: &str = "kubernetes.io/metadata.name";
+
+/// The condition by which the chart turns an entry off that it may not drop.
+const SWITCHED_OFF: &str = "switched-off";
+
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
-
-/// An entry as the chart writes it.
-struct Expected {
-    resource: &'static str,
-    entry: &'static str,
-    path: &'static str,
-    /// Conditions without which the API server would send what is none of our business, or wrongly leave out.
-    conditions: &'static [&'static str],
-    /// Whether pods depend on it.
-    must_fail: bool,
-}
-
-const EXPECTED: &[Expected] = &[
-    Expected {
-        resource: "mutatingwebhookconfigurations",
-        entry: "pods.inject.esc.pulumi.com",
-        path: "/mutate",
-        conditions: &["asks", "not-opted-out", "not-a-mirror"],
-        must_fail: true,
-    },
-    Expected {
-        resource: "mutatingwebhookconfigurations",
-        entry: "all.inject.esc.pulumi.com",
-        path: "/mutate/all",
-        conditions: &["not-opted-out", "not-a-mirror"],
-        must_fail: true,
-    },
-    Expected {
-        resource: "validatingwebhookconfigurations",
-        entry: "workloads.inject.esc.pulumi.com",
-        path: "/check",
-        conditions: &["not-made-by-a-controller", "asks", "template-changed"],
-        must_fail: false,
-    },
-];
 
 /// Policies as the chart names them, after the installation's name.
 const POLICIES: &[&str] =
@@ -87,19 +66,28 @@ fn entry(expected: &Expected, answer: &Result<Value, Refusal>, settings: &Settin
         return Check::bad(subject, "its caBundle is empty", codes::NO_BUNDLE);
     }
     let wrong = mangled(expected, webhook, settings);
-    match wrong.is_empty() {
-        false => Check::bad(subject, wrong.join("; "), codes::CHANGED_ENTRY),
-        true if expected.must_fail && text(webhook, "/failurePolicy") == Some("Ignore") => Check::doubtful(
+    let narrowed = narrowed(expected, webhook);
+    if !wrong.is_empty() {
+        Check::bad(subject, wrong.join("; "), codes::CHANGED_ENTRY)
+    } else if expected.must_fail && text(webhook, "/failurePolicy") == Some("Ignore") {
+        Check::doubtful(
             subject,
             "its failurePolicy is Ignore: while the webhook is down, the policies alone keep pods from starting without secrets",
             codes::CHANGED_ENTRY,
         )
-        .fix("Set webhook.failurePolicy to Fail, unless that was meant."),
-        true => Check::good(subject, "is as the chart writes it, with a caBundle"),
+        .fix("Set webhook.failurePolicy to Fail, unless that was meant.")
+    } else if !narrowed.is_empty() {
+        let told = format!("sees less than the chart lets it by itself: {}", narrowed.join("; "));
+        Check::doubtful(subject, told, codes::CHANGED_ENTRY)
+            .fix("Nothing, if the chart's values say so below webhook; else restore it with `helm upgrade`.")
+    } else if is_switched_off(expected, webhook) {
+        Check::good(subject, "is switched off, as the chart does it (workloadChecks)")
+    } else {
+        Check::good(subject, "is as the chart writes it, with a caBundle")
     }
 }
 
-/// What is not as the chart writes it.
+/// What is not as the chart writes it, whatever its values.
 fn mangled(expected: &Expected, webhook: &Value, settings: &Settings) -> Vec<String> {
     let mut wrong = Vec::new();
     let service = |key: &str| text(webhook, &format!("/clientConfig/service/{key}"));
@@ -110,24 +98,40 @@ fn mangled(expected: &Expected, webhook: &Value, settings: &Settings) -> Vec<Str
     if service("path") != Some(expected.path) {
         wrong.push(format!("asks {}, not {}", service("path").unwrap_or("/"), expected.path));
     }
-    let conditions: Vec<_> =
-        list(webhook, "/matchConditions").iter().filter_map(|condition| text(condition, "/name")).collect();
-    if conditions.contains(&"switched-off") {
-        return wrong;
+    if webhook.get("rules") != Some(&expected.rules()) {
+        wrong.push("its rules are others: it is not asked for what it should be, or for more".to_owned());
     }
-    let missing: Vec<_> =
-        expected.conditions.iter().filter(|name| !conditions.contains(name)).copied().collect();
+    let (mut missing, mut other) = (Vec::new(), Vec::new());
+    for (name, expression) in expected.conditions {
+        match condition(webhook, name) {
+            None => missing.push(*name),
+            Some(found) if found.trim() != *expression => other.push(*name),
+            Some(_) => {}
+        }
+    }
     if !missing.is_empty() {
         wrong.push(format!("lacks match conditions: {}", missing.join(", ")));
+    }
+    if !other.is_empty() {
+        wrong.push(format!("has match conditions that say something else: {}", other.join(", ")));
     }
     if expected.must_fail && text(webhook, "/reinvocationPolicy") == Some("Never") {
         wrong.push("is not asked again when others change the pod (reinvocationPolicy Never)".to_owned());
     }
-    let selects = list(webhook, "/namespaceSelector/matchExpressions")
-        .iter()
-        .any(|expression| text(expression, "/key") == Some("esc.pulumi.com/injection"));
-    if !selects {
-        wrong.push("does not select namespaces by the label esc.pulumi.com/injection".to_owned());
+    let selects = |key: &str, operator: &str, values: &[&str]| {
+        list(webhook, "/namespaceSelector/matchExpressions").iter().any(|found| {
+            let of: Vec<_> = list(found, "/values").iter().filter_map(Value::as_str).collect();
+            (text(found, "/key"), text(found, "/operator")) == (Some(key), Some(operator))
+                && values.iter().all(|value| of.contains(value))
+                && (operator == "NotIn" || of.len() == values.len())
+        })
+    };
+    if !selects(LABEL, "In", expected.labels) {
+        let labels = expected.labels.join(" or ");
+        wrong.push(format!("does not select namespaces by the label {LABEL}, {labels}"));
+    }
+    if !selects(NAME, "NotIn", &["kube-system", &settings.home]) {
+        wrong.push(format!("does not leave out the namespaces kube-system and {}", settings.home));
     }
     let timeout = webhook.pointer("/timeoutSeconds").and_then(Value::as_u64).unwrap_or(10);
     // The API server's own limit for a request is 30 seconds, and others are asked as well.
@@ -135,6 +139,48 @@ fn mangled(expected: &Expected, webhook: &Value, settings: &Settings) -> Vec<Str
         wrong.push(format!("may keep each pod waiting for {timeout} s"));
     }
     wrong
+}
+
+/// What lets it see less than the chart does without values for that.
+fn narrowed(expected: &Expected, webhook: &Value) -> Vec<String> {
+    let mut narrowed = Vec::new();
+    let conditions =
+        list(webhook, "/matchConditions").iter().filter_map(|condition| text(condition, "/name"));
+    let own: Vec<_> = conditions
+        .filter(|name| !expected.conditions.iter().any(|(known, _)| known == name))
+        .filter(|name| *name != SWITCHED_OFF || !is_switched_off(expected, webhook))
+        .collect();
+    if !own.is_empty() {
+        narrowed.push(format!("match conditions {}", own.join(", ")));
+    }
+    let says = |pointer: &str| match webhook.pointer(pointer) {
+        Some(Value::Object(entries)) => entries.values().any(|value| match value {
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(entries) => !entries.is_empty(),
+            _ => false,
+        }),
+        _ => false,
+    };
+    if says("/objectSelector") {
+        narrowed.push("an objectSelector".to_owned());
+    }
+    let more = list(webhook, "/namespaceSelector/matchExpressions").len() > 2;
+    let labels = webhook.pointer("/namespaceSelector/matchLabels").and_then(Value::as_object);
+    if more || labels.is_some_and(|labels| !labels.is_empty()) {
+        narrowed.push("a namespaceSelector of more than the label and the name".to_owned());
+    }
+    narrowed
+}
+
+/// What a match condition says.
+fn condition<'w>(webhook: &'w Value, name: &str) -> Option<&'w str> {
+    let mut conditions = list(webhook, "/matchConditions").iter();
+    text(conditions.find(|condition| text(condition, "/name") == Some(name))?, "/expression")
+}
+
+/// Whether the chart itself turned it off, which it does to none that pods depend on.
+fn is_switched_off(expected: &Expected, webhook: &Value) -> bool {
+    !expected.must_fail && condition(webhook, SWITCHED_OFF) == Some("false")
 }
 
 fn policy(
@@ -182,44 +228,99 @@ mod tests {
         }
     }
 
-    fn webhook() -> Value {
-        json!({
-            "name": "pods.inject.esc.pulumi.com",
-            "clientConfig": {"caBundle": "eA==", "service": {"name": "inj", "namespace": "esc", "path": "/mutate"}},
-            "matchConditions": [{"name": "asks"}, {"name": "not-opted-out"}, {"name": "not-a-mirror"}],
-            "namespaceSelector": {"matchExpressions": [{"key": "esc.pulumi.com/injection"}]},
-            "failurePolicy": "Fail", "reinvocationPolicy": "IfNeeded", "timeoutSeconds": 5,
-        })
+    /// The entries of the plain manifests, in their order, of installation `inj` in namespace `esc`.
+    fn webhooks() -> Vec<Value> {
+        let text = include_str!("../../deploy/base/esc-injector.yaml");
+        let configurations =
+            text.split("\n---\n").filter(|text| text.contains("WebhookConfiguration\nmetadata"));
+        let mut all: Vec<Value> = configurations
+            .map(|text| serde_saphyr::from_str::<Value>(text).unwrap())
+            .flat_map(|configuration| list(&configuration, "/webhooks").to_vec())
+            .collect();
+        for webhook in &mut all {
+            webhook["clientConfig"]["caBundle"] = json!("eA==");
+            webhook["clientConfig"]["service"]["name"] = json!("inj");
+            webhook["clientConfig"]["service"]["namespace"] = json!("esc");
+            webhook["namespaceSelector"]["matchExpressions"][1]["values"] =
+                json!(["kube-system", "esc", "more"]);
+        }
+        all
+    }
+
+    fn judge(index: usize, pointer: &str, value: Value) -> (Verdict, Option<&'static str>, String) {
+        let mut webhook = webhooks().remove(index);
+        assert_eq!(text(&webhook, "/name"), Some(EXPECTED[index].entry));
+        *webhook.pointer_mut(pointer).unwrap() = value;
+        let check = entry(&EXPECTED[index], &Ok(json!({"webhooks": [webhook]})), &settings());
+        (check.verdict, check.code.map(crate::codes::Code::id), check.found)
     }
 
     #[test]
     fn an_entry_is_held_against_the_charts() {
-        let judge = |pointer: &str, value: Value| {
-            let mut webhook = webhook();
-            *webhook.pointer_mut(pointer).unwrap() = value;
-            let check = entry(&EXPECTED[0], &Ok(json!({"webhooks": [webhook]})), &settings());
-            (check.verdict, check.code.map(crate::codes::Code::id), check.found)
+        let off = json!({"name": "switched-off", "expression": "false"});
+        let conditions = |index: usize, more: &[&Value]| {
+            let webhook = webhooks().remove(index);
+            let own = list(&webhook, "/matchConditions").to_vec();
+            json!(more.iter().copied().cloned().chain(own).collect::<Vec<_>>())
         };
-        assert_eq!(judge("/timeoutSeconds", json!(5)).0, Verdict::Good);
-        for (pointer, value, verdict, code, part) in [
-            ("/name", json!("other"), Verdict::Bad, "ESC812", "no such entry"),
-            ("/clientConfig/caBundle", json!(""), Verdict::Bad, "ESC813", "caBundle"),
-            ("/clientConfig/service/name", json!("x"), Verdict::Bad, "ESC822", "Service esc/x"),
-            ("/clientConfig/service/path", json!("/x"), Verdict::Bad, "ESC822", "/mutate"),
-            (
-                "/matchConditions",
-                json!([{"name": "asks"}]),
-                Verdict::Bad,
-                "ESC822",
-                "not-opted-out, not-a-mirror",
-            ),
-            ("/namespaceSelector", json!({}), Verdict::Bad, "ESC822", "label"),
-            ("/failurePolicy", json!("Ignore"), Verdict::Doubtful, "ESC822", "Ignore"),
-            ("/reinvocationPolicy", json!("Never"), Verdict::Bad, "ESC822", "Never"),
-            ("/timeoutSeconds", json!(30), Verdict::Bad, "ESC822", "30 s"),
+        for index in 0..3 {
+            let (verdict, _, told) = judge(index, "/timeoutSeconds", json!(7));
+            assert_eq!(verdict, Verdict::Good, "{told}");
+            for (pointer, value, verdict, code, part) in [
+                ("/name", json!("other"), Verdict::Bad, "ESC812", "no such entry"),
+                ("/clientConfig/caBundle", json!(""), Verdict::Bad, "ESC813", "caBundle"),
+                ("/clientConfig/service/name", json!("x"), Verdict::Bad, "ESC822", "Service esc/x"),
+                ("/clientConfig/service/path", json!("/x"), Verdict::Bad, "ESC822", "asks /x"),
+                ("/rules", json!([]), Verdict::Bad, "ESC822", "rules"),
+                ("/rules/0/operations/0", json!("DELETE"), Verdict::Bad, "ESC822", "rules"),
+                ("/matchConditions", json!([&off]), Verdict::Bad, "ESC822", "lacks match conditions: "),
+                ("/matchConditions/1/expression", json!("false"), Verdict::Bad, "ESC822", "something else: "),
+                ("/namespaceSelector", json!({}), Verdict::Bad, "ESC822", "label"),
+                (
+                    "/namespaceSelector/matchExpressions/0/operator",
+                    json!("NotIn"),
+                    Verdict::Bad,
+                    "ESC822",
+                    "label",
+                ),
+                (
+                    "/namespaceSelector/matchExpressions/0/values",
+                    json!(["x"]),
+                    Verdict::Bad,
+                    "ESC822",
+                    "label",
+                ),
+                (
+                    "/namespaceSelector/matchExpressions/1/values",
+                    json!(["x"]),
+                    Verdict::Bad,
+                    "ESC822",
+                    "kube-system",
+                ),
+                (
+                    "/objectSelector",
+                    json!({"matchLabels": {"a": "b"}}),
+                    Verdict::Doubtful,
+                    "ESC822",
+                    "objectSelector",
+                ),
+                ("/timeoutSeconds", json!(30), Verdict::Bad, "ESC822", "30 s"),
+            ] {
+                let (found, id, told) = judge(index, pointer, value);
+                assert_eq!((found, id), (verdict, Some(code)), "{pointer}: {told}");
+                assert!(told.contains(part), "{told}");
+            }
+            let (verdict, _, told) = judge(index, "/matchConditions", conditions(index, &[&off]));
+            let expected = if index < 2 { Verdict::Doubtful } else { Verdict::Good };
+            assert_eq!(verdict, expected, "{told}");
+            assert!(told.contains("switched"), "{told}");
+        }
+        for (pointer, value, verdict, part) in [
+            ("/failurePolicy", json!("Ignore"), Verdict::Doubtful, "Ignore"),
+            ("/reinvocationPolicy", json!("Never"), Verdict::Bad, "Never"),
         ] {
-            let (found, id, told) = judge(pointer, value);
-            assert_eq!((found, id), (verdict, Some(code)), "{pointer}: {told}");
+            let (found, id, told) = judge(0, pointer, value);
+            assert_eq!((found, id), (verdict, Some("ESC822")), "{told}");
             assert!(told.contains(part), "{told}");
         }
         let absent = entry(&EXPECTED[0], &Err(Refusal::Absent), &settings());

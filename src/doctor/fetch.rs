@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::Settings;
-use crate::inject::problem::one_line;
+use crate::{inject::problem::one_line, kubeconfig::describe};
 
 /// Longest that one question may take.
 const CALL: Duration = Duration::from_secs(15);
@@ -17,6 +17,8 @@ const CALL: Duration = Duration::from_secs(15);
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
+    /// The API server does not know who asks, in its words.
+    Unauthenticated(String),
     /// Not allowed, in the API server's words.
     Forbidden(String),
     /// No such object.
@@ -60,13 +62,14 @@ impl Api {
         match timeout(CALL, self.client.request(request)).await {
             Ok(Ok(object)) => Ok(object),
             Ok(Err(kube::Error::Api(status))) => Err(match status.code {
-                401 | 403 => Refusal::Forbidden(one_line(&status.message)),
+                401 => Refusal::Unauthenticated(one_line(&status.message)),
+                403 => Refusal::Forbidden(one_line(&status.message)),
                 404 => Refusal::Absent,
                 _ => Refusal::Other(one_line(&status.message)),
             }),
             // It may quote the answer.
             Ok(Err(kube::Error::SerdeError(_))) => Err(Refusal::Other("no JSON".to_owned())),
-            Ok(Err(error)) => Err(Refusal::Silent(one_line(&super::chain(&error)))),
+            Ok(Err(error)) => Err(Refusal::Silent(one_line(&describe(&error)))),
             Err(_) => Err(Refusal::Silent(format!("no answer within {} s", CALL.as_secs()))),
         }
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::{Api, Check, Refusal, Settings, chain, list, namespace, text, unasked};
+use super::{Api, Check, Refusal, Settings, list, namespace, text, unasked};
 use crate::{
     agent::plan::{self, Auth, Plan},
     client::{AccessError, Budget, Cause, Client, Credentials, Repeat},
@@ -16,6 +16,7 @@ use crate::{
         self, Context, Outcome, Policy,
         keys::{Key, PREFIX},
     },
+    kubeconfig::describe,
     secret::Secret,
 };
 
@@ -188,13 +189,13 @@ fn judge(result: Result<(), AccessError>, asked: &Asked, claims: &Claims) -> Vec
             );
             vec![
                 Check::good(reached, "answers"),
-                Check::bad(SUBJECT, chain(&error), codes::EXCHANGE_REFUSED).fix(fix),
+                Check::bad(SUBJECT, describe(&error), codes::EXCHANGE_REFUSED).fix(fix),
             ]
         }
         Err(error) => {
             let code = error.code();
             let unknown = Check::unknown(SUBJECT, "not checked: ESC was not reached");
-            vec![Check::bad(reached, chain(&error), code), unknown]
+            vec![Check::bad(reached, describe(&error), code), unknown]
         }
     }
 }

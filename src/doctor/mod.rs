@@ -16,6 +16,7 @@ use crate::{
 
 mod cluster;
 mod configuration;
+mod expected;
 mod fetch;
 mod identity;
 mod namespace;
@@ -101,9 +102,13 @@ impl Check {
     }
 }
 
-/// What could not be asked, as a check: forbidden is unknown, and an API server that is silent is bad.
+/// What could not be asked, as a check: forbidden is unknown; an API server that is silent is bad, and so is one that
+/// does not know who asks.
 fn unasked(subject: &str, refusal: &Refusal) -> Check {
     match refusal {
+        Refusal::Unauthenticated(why) => {
+            Check::bad(subject, why.clone(), installation::UNKNOWN_TO_API_SERVER)
+        }
         Refusal::Forbidden(why) => Check::unknown(subject, format!("not checked: {why}")),
         Refusal::Absent => Check::unknown(subject, "not checked: there is no such object"),
         Refusal::Other(why) => Check::unknown(subject, format!("not checked: the API server said: {why}")),
@@ -115,7 +120,7 @@ fn unasked(subject: &str, refusal: &Refusal) -> Check {
 pub async fn examine(client: Client, settings: &Settings) -> Vec<Check> {
     let api = Api::new(client);
     let version = api.get("/version").await;
-    if let Err(refusal @ Refusal::Silent(_)) = &version {
+    if let Err(refusal @ (Refusal::Silent(_) | Refusal::Unauthenticated(_))) = &version {
         // Nothing else can be asked either.
         return vec![unasked("API server", refusal)];
     }
@@ -137,7 +142,7 @@ pub async fn examine(client: Client, settings: &Settings) -> Vec<Check> {
             None
         }
         (Ok(_), Err(refusal)) => {
-            checks.push(unasked("webhook's settings", refusal));
+            checks.push(replicas::no_deployment(refusal, settings));
             None
         }
     };
@@ -150,20 +155,6 @@ pub async fn examine(client: Client, settings: &Settings) -> Vec<Check> {
     checks.extend(namespace::check(&api, namespace, &object, &policy.clone().unwrap_or_default()).await);
     checks.extend(identity::check(&api, settings, &object, policy.as_ref()).await);
     checks
-}
-
-/// An error and what it came from, in one line: clients say only that there was one.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !told.contains(&text) {
-            told = format!("{told}: {text}");
-        }
-        source = cause.source();
-    }
-    told
 }
 
 /// Whether a list goes on after what was asked for: clusters have tens of thousands of things.

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Api, Check, Refusal, Settings, chain, list, text, unasked};
+use super::{Api, Check, Refusal, Settings, list, text, unasked};
 use crate::{
     codes::installation as codes,
+    kubeconfig::describe,
     probe::{self, ProbeError},
 };
 
@@ -14,6 +15,20 @@ pub fn arguments(deployment: &Result<Value, Refusal>) -> Vec<String> {
     let arguments = list(deployment, "/spec/template/spec/containers/0/args");
     // Kubelet reads a doubled dollar sign as one.
     arguments.iter().filter_map(Value::as_str).map(|argument| argument.replace("$$", "$")).collect()
+}
+
+/// The Deployment can't be read, so that the webhook's settings are not known.
+pub fn no_deployment(refusal: &Refusal, settings: &Settings) -> Check {
+    const SUBJECT: &str = "webhook's settings";
+    match refusal {
+        Refusal::Absent => {
+            let told = format!("there is no Deployment {} in namespace {}", settings.name, settings.home);
+            Check::bad(SUBJECT, told, codes::NO_REPLICA).fix(
+                "Restore it with `helm upgrade`; if the installation is elsewhere or has another name, pass --installed-in and --name.",
+            )
+        }
+        refusal => unasked(SUBJECT, refusal),
+    }
 }
 
 /// Asks for the Service's endpoints, and the webhook itself where it can be reached from here.
@@ -64,9 +79,9 @@ fn answers(result: Result<Vec<probe::Finding>, ProbeError>) -> Vec<Check> {
             error
             @ (ProbeError::ApiServer(_) | ProbeError::Configuration { .. } | ProbeError::NoEntry { .. }),
         ) => {
-            vec![Check::unknown(SUBJECT, format!("not checked: {}", chain(&error)))]
+            vec![Check::unknown(SUBJECT, format!("not checked: {}", describe(&error)))]
         }
-        Err(error) => vec![Check::bad(SUBJECT, chain(&error), error.code())],
+        Err(error) => vec![Check::bad(SUBJECT, describe(&error), error.code())],
     }
 }
 

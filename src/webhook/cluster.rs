@@ -15,7 +15,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::codes::{Code, cluster as codes};
+use crate::{
+    codes::{Code, cluster as codes},
+    kubeconfig::{self, describe},
+};
 
 /// Longest that one call may take: an API server that is busy answers within seconds, one that is gone never does.
 const CALL: Duration = Duration::from_secs(15);
@@ -117,9 +120,10 @@ pub(super) struct Answer {
 impl Cluster {
     /// The cluster of the kubeconfig, or else the one that this process runs in.
     pub async fn infer() -> Result<Self, ClusterError> {
-        let failed = |error: &dyn std::error::Error| ClusterError::NotConfigured(error.to_string());
-        let config = kube::Config::infer().await.map_err(|error| failed(&error))?;
-        Self::new(config).map_err(|error| failed(&error))
+        let config = kubeconfig::infer(None)
+            .await
+            .map_err(|trouble| ClusterError::NotConfigured(trouble.to_string()))?;
+        Self::new(config).map_err(|error| ClusterError::NotConfigured(describe(&error)))
     }
 
     /// The cluster of this configuration.
@@ -179,20 +183,6 @@ pub(super) fn request(
         .header(header::CONTENT_TYPE, content_type)
         .body(Body::from(body))
         .map_err(|error| ClusterError::Unaskable { attempt: attempt.to_owned(), reason: error.to_string() })
-}
-
-/// An error of the client with its sources: the outermost one says only that there was one.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        source = cause.source();
-    }
-    said
 }
 
 /// What an answer means. The body of a success is never repeated in an error.

@@ -147,6 +147,12 @@ const TESTS: &[(&str, &str, &str, &str)] = &[
         "a_healthy_installation_has_nothing_to_mend",
     ),
     (
+        "ESC826",
+        "tests/doctor/main.rs",
+        "an_api_server_that_does_not_know_who_asks_is_refusal_enough",
+        "a_healthy_installation_has_nothing_to_mend",
+    ),
+    (
         "ESC901",
         "tests/admission/answers.rs",
         "bodies_without_a_uid_get_400",

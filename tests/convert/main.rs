@@ -142,6 +142,81 @@ fn lists_and_json_are_read_too() {
     assert_eq!(from_list["manifests"], whole["manifests"]);
 }
 
+/// A store, and what makes Secret `dbs` with the key `KEY` of it.
+const DBS: &str = r#"apiVersion: external-secrets.io/v1
+kind: SecretStore
+metadata: {name: esc, namespace: shop}
+spec: {provider: {pulumi: {organization: acme, project: shop, environment: prod, auth: {accessToken: {secretRef: {name: t, key: accessToken}}}}}}
+---
+apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata: {name: dbs, namespace: shop}
+spec: {secretStoreRef: {name: esc}, data: [{secretKey: KEY, remoteRef: {key: a}}, {secretKey: "no variable", remoteRef: {key: b}}]}
+---
+"#;
+
+/// A pod of one container.
+fn pod(container: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: web, namespace: shop}}\n\
+         spec: {{{spec}containers: [{{name: app, image: shop, {container}}}]}}\n"
+    )
+}
+
+#[test]
+fn what_the_output_still_reads_is_kept() {
+    const READS: &str = "command: [/app], env: [{name: X, valueFrom: {secretKeyRef: {name: dbs, key: KEY}}}]";
+    let custom = |spec: &str| {
+        let reader = pod(READS, "");
+        format!(
+            "apiVersion: example.com/v1\nkind: Custom\nmetadata: {{name: x, namespace: shop}}\nspec: {spec}\n---\n{reader}"
+        )
+    };
+    for object in [
+        pod("command: [/app], env: [{name: KEY, value: own}], envFrom: [{secretRef: {name: dbs}}]", ""),
+        pod(READS, "volumes: [{name: unmounted, secret: {secretName: dbs}}], "),
+        pod(READS, "volumes: [{name: disk, csi: {driver: x, nodePublishSecretRef: {name: dbs}}}], "),
+        custom("{valuesFrom: [{kind: Secret, name: dbs}]}"),
+        custom("{authentication: {passwordSecret: dbs}}"),
+        custom("{template: {existingSecretName: dbs}}"),
+        custom("{listeners: [{tls: {certificateRefs: [{name: dbs, namespace: shop}]}}]}"),
+    ] {
+        let output = run(&["convert", "--output", "json"], &format!("{DBS}{object}"));
+        let manifests = text(&output.stdout);
+        let told = text(&output.stderr);
+        // Where nothing could be converted, there is nothing to apply instead.
+        if output.status.code() == Some(65) {
+            assert!(told.contains("nothing was converted"), "{object}: {told}");
+        }
+        let whole: Value = serde_json::from_str(&manifests).unwrap();
+        assert_eq!(whole["replaced"], serde_json::json!([]), "{object}: {manifests}");
+        assert!(whole["findings"].as_array().unwrap().iter().any(|finding| finding["level"] == "left"));
+    }
+    // The same names in another namespace, or of something else, are none of it.
+    for spec in ["{secretRef: {name: dbs, namespace: other}}", "{ref: {kind: ConfigMap, name: dbs}}"] {
+        let output = run(&["convert", "--output", "json"], &format!("{DBS}{}", custom(spec)));
+        let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(whole["replaced"].as_array().unwrap().len(), 2, "{spec}: {whole}");
+    }
+}
+
+#[test]
+fn what_the_webhook_would_refuse_stays_as_it_was() {
+    // No command: by its image only.
+    let object = pod("env: [{name: X, valueFrom: {secretKeyRef: {name: dbs, key: KEY}}}]", "");
+    let output = run(&["convert", "--output", "json"], &format!("{DBS}{object}"));
+    assert_eq!(output.status.code(), Some(65), "{output:?}");
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&whole["converted"], &whole["replaced"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert!(whole["manifests"][2].to_string().contains("secretKeyRef"), "{whole}");
+    assert!(whole["findings"].to_string().contains("[ESC202]"), "{whole}");
+    let output = run(&["convert", "--min-kubelet", "1.35", "--output", "json"], &format!("{DBS}{object}"));
+    assert!(output.status.success(), "{output:?}");
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(whole["converted"], serde_json::json!(["Pod shop/web"]));
+    assert_eq!(whole["replaced"].as_array().unwrap().len(), 2, "{whole}");
+}
+
 /// The documents of a stream, by another reader than ours.
 fn serde_saphyr_documents(text: &str) -> Vec<Value> {
     text.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()

@@ -41,6 +41,7 @@ const ROOMS: &[Room] = &[
     room("lang", "the environment language", 2, true),
     room("esc", "references, paths, values", 1, true),
     room("codes", "every error, and its fix", 0, true),
+    room("kubeconfig", "where the API server is", 3, false),
     room("yaml", "YAML in and out", 1, true),
     room("secret", "bytes that show nothing", 2, true),
 ];

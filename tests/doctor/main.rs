@@ -57,6 +57,10 @@ async fn each_thing_that_is_broken_is_named_with_its_code_and_fix() {
         ),
         (healthy().change("/mutatingwebhook", bundle), "✗ entry pods.inject.esc.pulumi.com: [ESC813]"),
         (healthy().change("/mutatingwebhook", conditions), "✗ entry pods.inject.esc.pulumi.com: [ESC822]"),
+        (
+            healthy().refuse("/deployments/esc-injector", 404, "not found"),
+            "✗ webhook's settings: [ESC823] there is no Deployment esc-injector",
+        ),
         (healthy().change("/endpointslices", empty), "✗ Service esc-injector/esc-injector: [ESC823]"),
         (
             healthy().change("/validatingadmissionpolicybindings", empty),
@@ -126,8 +130,78 @@ async fn an_api_server_that_does_not_answer_is_all_there_is_to_say() {
     let output = cluster.run(&["doctor", "--context", "nowhere", "-n", "shop"]);
     assert_told(&output, 69, "✗ API server: [ESC811]");
     let output = cluster.run(&["doctor", "--context", "unheard-of"]);
-    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("[ESC811]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_does_not_know_who_asks_is_refusal_enough() {
+    let refused = |code: u16| {
+        let cluster = Cluster::healthy();
+        let paths: Vec<_> = cluster.answers.keys().cloned().collect();
+        paths.iter().fold(cluster, |cluster, path| cluster.refuse(path, code, "planned"))
+    };
+    let output = refused(401).start().await.doctor(&["-n", "shop"]);
+    assert_told(&output, 77, "✗ API server: [ESC826]");
+    let output = refused(500).start().await.doctor(&["-n", "shop"]);
+    assert_told(&output, 69, "✗ API server: [ESC811]");
+    // Who may look at nothing has not found that all is well.
+    let output = refused(403).start().await.doctor(&["-n", "shop"]);
+    assert_told(&output, 77, "- API server: not checked");
+}
+
+#[test]
+fn a_damaged_kubeconfig_is_told_without_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let user = |user: &str| format!("apiVersion: v1\nkind: Config\nusers:\n- name: u\n  user:\n    {user}\n");
+    let exec = |script: &str| {
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "users": [{"name": "u", "user": {"exec": {
+                "apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/sh", "args": ["-c", script],
+                "interactiveMode": "Never",
+            }}}],
+        });
+        config.to_string()
+    };
+    for (number, text) in [
+        user("token: [CANARY]"),
+        user("token: CANARY\n     client-key-data: CANARY"),
+        user("token: CANARY\n    client-key-data: {CANARY: x}"),
+        exec("echo '{\"status\": {\"token\": [\"CANARY\"]}}'"),
+        exec("echo CANARY; exit 1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = dir.path().join(format!("config-{number}"));
+        std::fs::File::create_new(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .unwrap();
+        for (arguments, code) in [
+            (&["doctor"][..], "ESC811"),
+            (&["probe", "--timeout", "0s"], "ESC811"),
+            (&["webhook", "--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0"], "ESC950"),
+        ] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_esc-injector"))
+                .args(arguments)
+                .env_clear()
+                .env("KUBECONFIG", &path)
+                .output()
+                .unwrap();
+            let told = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let exit = if arguments == ["probe", "--timeout", "0s"] { 69 } else { 78 };
+            assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {told}");
+            assert!(told.contains(code) && told.contains("kubeconfig"), "{told}");
+            assert!(!told.contains("CANARY"), "{arguments:?}: {told}");
+        }
+    }
 }
 
 /// The healthy cluster with this ESC, and a token of its ServiceAccount `web` with this subject.

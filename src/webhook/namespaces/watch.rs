@@ -26,7 +26,8 @@ use super::Namespaces;
 use crate::{
     codes::admission::NAMESPACES_UNWATCHED,
     inject::Namespace,
-    webhook::{cluster::describe, freshness::Freshness, health::Part, limits::Limits},
+    kubeconfig::describe,
+    webhook::{freshness::Freshness, health::Part, limits::Limits},
 };
 
 /// Namespaces in one answer: a few hundred KB at most clusters.
