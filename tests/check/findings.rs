@@ -182,7 +182,7 @@ fn namespaces_among_the_input_speak_for_their_pods() {
     assert_eq!(found(&namespace("{esc.pulumi.com/injection: \"yes\"}", "")), ["error ESC802 4:38 \"yes\""]);
     // A label that was meant to open it, and no pod beside it.
     let alone = |label: &str| format!("kind: Namespace\nmetadata: {{name: shop, labels: {label}}}\n");
-    assert_eq!(found(&alone("{esc.pulumi.com/injection: \"true\"}")), ["warning ESC802 2:61 \"true\""]);
+    assert_eq!(found(&alone("{esc.pulumi.com/injection: \"true\"}")), ["warning ESC802 2:59 \"true\""]);
     for closed in ["{}", "{esc.pulumi.com/injection: disabled}", "{esc.pulumi.com/injection: all}"] {
         assert_eq!(found(&alone(closed)), Vec::<String>::new());
     }
