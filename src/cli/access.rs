@@ -13,6 +13,7 @@ use super::exit::{Exit, Failure};
 use crate::{
     client::{AccessError, Budget, Cause, Client, Credentials, Repeat, Settings},
     esc::{reference::Reference, value::Value},
+    inject::Policy,
     secret::Secret,
 };
 
@@ -37,6 +38,12 @@ pub struct Access {
     /// Such authorities, where the caller has read them.
     #[arg(skip)]
     ca: Option<String>,
+    /// The proxy, where the caller knows one; else what the environment says.
+    #[arg(skip)]
+    https_proxy: Option<String>,
+    /// Hosts that bypass it.
+    #[arg(skip)]
+    no_proxy: Option<String>,
 }
 
 /// An ESC, ready to be asked.
@@ -54,9 +61,16 @@ impl Connection {
 }
 
 impl Access {
-    /// With what was read from elsewhere: an address, and authorities in PEM.
-    pub fn new(api_url: String, token_file: Option<PathBuf>, ca: Option<String>) -> Self {
-        Self { api_url, token_file, ca_file: None, ca }
+    /// As pods get there.
+    pub fn new(policy: &Policy, token_file: Option<PathBuf>) -> Self {
+        Self {
+            api_url: policy.api_url.clone(),
+            token_file,
+            ca_file: None,
+            ca: policy.ca_pem.clone(),
+            https_proxy: policy.https_proxy.clone(),
+            no_proxy: policy.no_proxy.clone(),
+        }
     }
 
     /// Opens an environment and reads all of it.
@@ -72,8 +86,8 @@ impl Access {
         let settings = Settings {
             url: url.strip_suffix("/api/esc").unwrap_or(url).to_owned(),
             ca: ca.transpose()?.or_else(|| self.ca.clone()),
-            https_proxy: None,
-            no_proxy: None,
+            https_proxy: self.https_proxy.clone().or_else(|| variable("HTTPS_PROXY")),
+            no_proxy: self.no_proxy.clone().or_else(|| variable("NO_PROXY")),
             opens: Repeat::WithCare,
         };
         let credentials = credentials(self.token_file.clone())?;
@@ -96,6 +110,12 @@ pub fn read_ca(path: &Path) -> Result<String, Failure> {
 pub fn warn(message: &str) {
     // Nobody is left to tell when stderr itself is closed.
     let _ = writeln!(anstream::stderr(), "warning: {message}");
+}
+
+/// A variable that other tools read as well, in capitals or small letters.
+fn variable(name: &str) -> Option<String> {
+    let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    read(name).or_else(|| read(&name.to_ascii_lowercase()))
 }
 
 /// The address that ESC's own tools use.

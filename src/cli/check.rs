@@ -75,18 +75,24 @@ pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
         .map(|input::Text { file, text }| Input { name: file, text })
         .collect();
     let manifests = Manifests::read(&inputs);
-    let Checked { mut findings, mut summary, asking } = manifests.check(&policy, &args.namespace);
+    let mut checked = manifests.check(&policy, &args.namespace);
+    let is_empty = checked.summary.objects == 0 && checked.findings.is_empty();
+    if is_empty {
+        access::warn("there is no manifest in what was read: nothing was checked");
+    }
     let mut trouble = None;
     if args.resolve {
-        let access = Access::new(policy.api_url.clone(), args.token_file, policy.ca_pem.clone());
-        let here = asking.iter().filter(|pod| pod.plan.api.url == policy.api_url);
+        let access = Access::new(&policy, args.token_file);
+        let here = checked.asking.iter().filter(|pod| pod.plan.api.url == policy.api_url);
         let (opened, worst) = open(&access, here)?;
-        summary.opened =
+        checked.summary.opened =
             opened.iter().filter(|(_, value)| value.is_ok()).map(|(name, _)| name.clone()).collect();
-        findings.extend(manifests.resolve(&asking, &opened, &policy.api_url));
-        findings.sort_by(|a, b| a.place.cmp(&b.place));
+        let resolved = manifests.resolve(&checked, &opened, &policy.api_url);
+        checked.findings.extend(resolved);
+        checked.findings.sort_by(|a, b| a.place.cmp(&b.place));
         trouble = worst;
     }
+    let Checked { findings, summary, .. } = checked;
     output::print(|out| match args.output {
         Format::Text => text::write(out, &findings, &summary, output::width()),
         Format::Github => github::write(out, &findings, &summary),
@@ -96,7 +102,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
         }
     })?;
     let fails = |finding: &Finding| args.strict || finding.severity == Severity::Error;
-    let exit = if findings.iter().any(fails) { Exit::Data } else { Exit::Success };
+    let exit = if findings.iter().any(fails) || is_empty && args.strict { Exit::Data } else { Exit::Success };
     Ok(trouble.unwrap_or(exit).into())
 }
 

@@ -9,11 +9,13 @@ use std::{
 use serde_json::json;
 
 use super::{
+    access,
     exit::{Exit, Failure},
     input, output,
     policy::PolicyArgs,
 };
 use crate::{
+    inject::problem::one_line,
     manifest::{
         check,
         report::{
@@ -60,6 +62,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let rewritten = rewrite::rewrite(&mut streams, &policy, &args.namespace);
     report(&rewritten)?;
+    let asks = |object: &Rewritten| object.result.as_ref().is_ok_and(|injected| injected.asks);
+    if (args.diff || args.patch) && !rewritten.iter().any(asks) {
+        let message = "nothing to show: no pod or workload of Kubernetes' own kinds asks for injection; `esc-injector check` says why";
+        access::warn(message);
+    }
     output::print(|out| {
         if args.patch {
             print_patches(out, &rewritten)
@@ -81,15 +88,16 @@ fn report(rewritten: &[Rewritten]) -> Result<(), Failure> {
     let mut refusals = Vec::new();
     let mut stderr = anstream::stderr();
     for object in rewritten {
+        let name = one_line(&object.name);
         match &object.result {
             Ok(injected) => {
                 for warning in &injected.warnings {
                     // Nobody is left to warn when stderr is closed.
-                    let _ = writeln!(stderr, "warning: {}: {warning}", object.name);
+                    let _ = writeln!(stderr, "warning: {name}: {}", one_line(&warning.to_string()));
                 }
             }
             Err(problems) => {
-                refusals.extend(problems.iter().map(|problem| format!("{}: {problem}", object.name)));
+                refusals.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
             }
         }
     }

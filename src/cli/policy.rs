@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use reqwest::Url;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
@@ -63,7 +64,8 @@ pub struct PolicyArgs {
     #[arg(long = "default", env = "ESC_INJECTOR_DEFAULT", value_name = "KEY=VALUE", value_delimiter = '\n', value_parser = key_value)]
     pub defaults: Vec<(String, String)>,
     /// Proxy of the agent for https
-    #[arg(long, env = "ESC_INJECTOR_HTTPS_PROXY", value_name = "URL")]
+    // It may hold a password.
+    #[arg(long, env = "ESC_INJECTOR_HTTPS_PROXY", value_name = "URL", hide_env_values = true)]
     pub https_proxy: Option<String>,
     /// Hosts that the agent reaches without the proxy
     #[arg(long, env = "ESC_INJECTOR_NO_PROXY", value_name = "HOSTS")]
@@ -124,6 +126,12 @@ impl PolicyArgs {
                 Ok(uid) => Some(uid),
             },
         };
+        let https_proxy = self.https_proxy.filter(|proxy| !proxy.is_empty());
+        if https_proxy.as_deref().is_some_and(|proxy| !is_proxy(proxy)) {
+            // The text stays out of the error: it may hold a password.
+            let message = "--https-proxy: expected http://HOST:PORT or https://HOST:PORT";
+            return Err(Failure::new(Exit::Configuration, message));
+        }
         let service_root = |flag: &str, url: &str| {
             policy::service_root(url)
                 .map_err(|error| Failure::new(Exit::Configuration, format!("{flag}: {error}")))
@@ -157,7 +165,7 @@ impl PolicyArgs {
             excluded_containers: with_defaults(EXCLUDED_CONTAINERS, self.exclude_container),
             start_after: with_defaults(START_AFTER, self.start_after),
             defaults,
-            https_proxy: self.https_proxy,
+            https_proxy,
             no_proxy: self.no_proxy,
             min_refresh: self.min_refresh,
             allowed_on_change_urls: self.allow_on_change_url,
@@ -167,6 +175,16 @@ impl PolicyArgs {
             agent_log_level: "info".to_owned(),
         })
     }
+}
+
+/// Whether the agent can take it for a proxy: an address of http or https; without a scheme it is http.
+fn is_proxy(text: &str) -> bool {
+    let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
+    url.is_ok_and(|url| {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some_and(|host| !host.is_empty() && host.chars().all(is_name))
+    })
 }
 
 /// Certificates of authorities, and nothing else: every pod carries the text for all to read.

@@ -33,8 +33,8 @@ super::codes! {
     }
     VALUE = "ESC106" {
         title: "Value not understood",
-        cause: "The annotation's value is not of the form that its key takes.",
-        fix: "The message says what is expected. Kubernetes annotations are strings: quote true, false and numbers.",
+        cause: "The annotation's value is not of the form that its key takes, or a template has a mistake.",
+        fix: "The message says what is expected. In a template, text outside `{{ … }}` and `{% … %}` stands as it is, and a property is `{{ values.PATH }}`. Kubernetes annotations are strings: quote true, false and numbers.",
         example: "esc.pulumi.com/timeout: 90s",
     }
     SAID_TWICE = "ESC107" {

@@ -3,7 +3,7 @@
 super::codes! {
     MISPLACED = "ESC701" {
         title: "An annotation where nobody reads it",
-        cause: "The key stands on an object that is no pod (on a Deployment instead of its pod template, on a Service, on a ServiceAccount), or among labels. Kubernetes takes it, the webhook never sees it, and nothing is injected.",
+        cause: "The key stands on an object that is no pod (on a Deployment instead of its pod template, on a Service, on a ServiceAccount), or among labels, or its prefix is misspelt. Kubernetes takes it, the webhook never sees it, and nothing is injected.",
         fix: "Put it among the annotations of the pod: for a workload, under spec.template.metadata.annotations.",
         example: "kind: Deployment\nspec:\n  template:\n    metadata:\n      annotations:\n        esc.pulumi.com/environment: acme/shop/prod\n    spec:\n      containers:\n        - {name: app, image: shop, command: [/app]}",
     }
@@ -27,8 +27,8 @@ super::codes! {
     }
     NOT_RESOLVED = "ESC705" {
         title: "Not looked up",
-        cause: "A warning of `check --resolve`: the pod opens its environments at another ESC than the one that was asked, and your token is not sent to an address that a manifest names.",
-        fix: "Run `check --resolve` again with that address as --api-url.",
+        cause: "`check --resolve` did not look up what the pod asks for. An error: the pod would be refused as it stands, so what it would open is not known. A warning: the pod opens its environments at another ESC than the one that was asked, and your token is not sent to an address that a manifest names.",
+        fix: "Mend what else is said of the pod; if its namespace supplies what is missing, check the namespace with it. For another ESC, run `check --resolve` again with that address as --api-url.",
         example: "",
     }
 }

@@ -61,10 +61,26 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The text on one line: control characters, line breaks among them, become spaces. Annotations may hold anything,
-/// and refusals go to terminals and logs.
+/// The text on one line, as it is: control characters, line breaks among them, become spaces, and characters that are
+/// not seen or turn others around become visible. One character stays one. Annotations may hold anything, and refusals
+/// go to terminals and logs.
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let shown = |c: char| match c {
+        '\u{2028}' | '\u{2029}' => ' ',
+        _ if c.is_control() => ' ',
+        // Soft hyphen, zero-width characters, marks of direction, the byte order mark, tags.
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A problem may quote a whole annotation: its beginning says what it is about, its end what to do.

@@ -114,12 +114,25 @@ fn json_pieces(text: &str) -> Vec<Piece<'_>> {
         let Some(value) = values.next() else { return pieces };
         let end = if value.is_ok() { values.byte_offset() } else { text.len() };
         let is_last = value.is_err();
-        let value = value.map_err(|error| StreamError { mark: None, message: error.to_string() });
+        let value = value.map_err(|error| json_error(text, &error));
         pieces.push(Piece { start, lines_before: 0, text: text.get(start..end).unwrap_or_default(), value });
         if is_last {
             return pieces;
         }
     }
+}
+
+/// The error where it stands: what reads JSON counts columns in bytes, and zero is before the first.
+fn json_error(text: &str, error: &serde_json::Error) -> StreamError {
+    let (line, column) = (error.line().max(1), error.column());
+    let whole = error.to_string();
+    let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message).to_owned();
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let rest = rest.split('\n').next().unwrap_or_default();
+    let byte = rest.floor_char_boundary(column.saturating_sub(1).min(rest.len()));
+    let column = rest.get(..byte).unwrap_or_default().chars().count() + 1;
+    StreamError { mark: Some(Mark { line, column, byte: start + byte }), message }
 }
 
 impl Document {
@@ -258,6 +271,20 @@ mod tests {
         let mut stream = Stream::read("---\nkind: A\n---\nkind: B # kept\n---\nkind: C\n").expect("a stream");
         stream.documents_mut()[0].replace(serde_json::json!({"kind": "Z"}));
         assert_eq!(stream.write(), "kind: Z\n---\nkind: B # kept\n---\nkind: C\n");
+    }
+
+    #[test]
+    fn errors_of_json_have_their_place_too() {
+        for (text, line, column, byte) in [
+            ("{\n  \"é\": 1,,\n}", 2, 10, 12),
+            ("{\"kind\": \"Pod\"", 1, 15, 14),
+            ("{}\n{\"a\": x}", 2, 7, 9),
+            ("[\n", 2, 1, 2),
+        ] {
+            let error = pieces(text).pop().expect("a piece").value.expect_err("broken");
+            assert_eq!(error.mark, Some(Mark { line, column, byte }), "{text}: {error}");
+            assert!(!error.message.contains(" line "), "{error}");
+        }
     }
 
     #[test]

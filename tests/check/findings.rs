@@ -178,8 +178,14 @@ fn namespaces_among_the_input_speak_for_their_pods() {
         found(&namespace(open, "    esc.pulumi.com/inject: \"true\"\n")),
         ["warning ESC118 7:5 esc.pulumi.com/inject"]
     );
-    assert_eq!(found(&namespace("{}", "")), ["warning ESC802 3:9 shop"]);
-    assert_eq!(found(&namespace("{esc.pulumi.com/injection: \"yes\"}", "")), ["warning ESC802 4:38 \"yes\""]);
+    assert_eq!(found(&namespace("{}", "")), ["error ESC802 3:9 shop"]);
+    assert_eq!(found(&namespace("{esc.pulumi.com/injection: \"yes\"}", "")), ["error ESC802 4:38 \"yes\""]);
+    // A label that was meant to open it, and no pod beside it.
+    let alone = |label: &str| format!("kind: Namespace\nmetadata: {{name: shop, labels: {label}}}\n");
+    assert_eq!(found(&alone("{esc.pulumi.com/injection: \"true\"}")), ["warning ESC802 2:59 \"true\""]);
+    for closed in ["{}", "{esc.pulumi.com/injection: disabled}", "{esc.pulumi.com/injection: all}"] {
+        assert_eq!(found(&alone(closed)), Vec::<String>::new());
+    }
     let message = json(&[], &namespace("{}", ""))["findings"][0]["message"].to_string();
     assert!(message.contains("Pod/p, Pod/q ask for injection"), "{message}");
 }
@@ -197,8 +203,62 @@ fn what_can_not_be_read_does_not_hide_the_rest() {
     let list = "{kind: List, items: [{kind: Secret, data: {a: c2VjcmV0}}, {kind: Pod, metadata: {annotations: {esc.pulumi.com/environment: acme}}, spec: {containers: []}}]}";
     let said = check(&[], list);
     assert!(said.out.contains("[ESC104]") && !said.out.contains("c2VjcmV0"), "{}", said.out);
+    for secret in [
+        // Items of a list need no kind of their own, and what can't be read may be anything.
+        "{\"kind\":\"SecretList\",\"items\":[{\"metadata\":{\"annotations\":{\"esc.pulumi.com/environment\":\"a/b/c\"}},\"stringData\":{\"pw\":\"c2VjcmV0\"}}]}",
+        "{metadata: {annotations: {esc.pulumi.com/environment: a/b/c}}, data: {pw: c2VjcmV0}}",
+        "data: {pw: c2VjcmV0 ]",
+        "{pw: c2VjcmV0 ]",
+        "kind: Pod\n---\n{kind: Pod, stringData: {pw: c2VjcmV0 ]}",
+        "{\"kind\": \"ExternalThing\", \"x\": c2VjcmV0 ]",
+    ] {
+        let said = check(&[], secret);
+        assert!(said.out.contains("[ESC70") && !said.out.contains("c2VjcmV0"), "{secret}: {}", said.out);
+    }
+    let said = check(&[], "kind: Deployment\nspec: {replicas: 3 ]\n");
+    assert!(said.out.contains("replicas: 3 ]"), "a Deployment's line helps: {}", said.out);
     let said = check(&["--output", "json"], "{\"kind\": \"Pod\"");
     assert!(said.code == 65 && said.out.contains("ESC704"), "{said:?}");
+}
+
+#[test]
+fn misspelt_prefixes_are_found() {
+    for key in
+        ["esc.pulumi.co/environment", "esc.pulumi.com.env/A", "ESC.pulumi.com/env.Z", "ecs.pulumi.com/x"]
+    {
+        let manifest = deployment(&format!("{key}: acme/shop/prod"));
+        assert_eq!(found(&manifest), [format!("error ESC701 9:9 {key}")]);
+    }
+    for other in ["pulumi.com/x", "app.pulumi.com/x", "esc.example.com/x", "environment"] {
+        assert_eq!(found(&deployment(&format!("{other}: acme/shop/prod"))), Vec::<String>::new(), "{other}");
+    }
+    let nameless = json(&[], "metadata: {labels: {esc.pulumi.com/injection: all}}");
+    let message = nameless["findings"][0]["message"].to_string();
+    assert!(message.contains("among the labels of an object without a kind, and"), "{message}");
+}
+
+#[test]
+fn who_names_nothing_to_check_is_told() {
+    for input in ["", "# nothing\n", "just words\n", "---\n---\n"] {
+        let said = check(&[], input);
+        assert!(said.code == 0 && said.err.contains("nothing was checked"), "{input:?}: {said:?}");
+        assert_eq!(check(&["--strict"], input).code, 65, "{input:?}");
+    }
+}
+
+#[test]
+fn json_is_pointed_at_where_it_breaks() {
+    assert_eq!(found("{\"kind\": \"Pod\",\n  \"spec\": {\"a\": 1,, }}\n"), ["error ESC704 2:19 ,"]);
+}
+
+#[test]
+fn a_templates_mistake_is_said() {
+    let json = json(
+        &[],
+        &deployment("esc.pulumi.com/environment: acme/shop/prod\nesc.pulumi.com/template.x: 'a {{ values.b'"),
+    );
+    let message = json["findings"][0]["message"].to_string();
+    assert!(message.contains("the syntax is wrong: ") && message.contains("expected"), "{message}");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn exit_codes_tell_what_was_found() {
         (&[] as &[&str], worrying, 0),
         (&["--strict"], worrying, 65),
         (&[], BROKEN, 65),
-        (&["--strict"], "", 0),
+        (&["--strict"], "", 65),
         (&["--frob"], "", 64),
         (&["--output", "xml"], "", 64),
         (&["--token-file", "x"], "", 64),
@@ -113,11 +113,11 @@ fn a_reader_that_goes_away_is_no_failure() {
 
 #[test]
 fn manifests_can_not_write_to_the_terminal() {
-    let evil = "kind: Pod\nmetadata:\n  name: \"p\\e[2J\"\n  annotations: {\"esc.pulumi.com/env.A\\e]0;x\\a\": \"\u{9b}2J[\"}\nspec: {containers: [{name: a, command: [x]}]}\n";
+    let evil = "kind: Pod\nmetadata:\n  name: \"p\\e[2J\u{202e}\u{200b}\"\n  annotations: {\"esc.pulumi.com/env.A\\e]0;x\\a\": \"\u{9b}2J[\"}\nspec: {containers: [{name: a, command: [x]}]}\n";
     for format in ["text", "github"] {
         let said = check(&["--output", format], evil);
         assert_eq!(said.code, 65, "{said:?}");
-        let bad = said.out.chars().find(|c| c.is_control() && *c != '\n');
+        let bad = said.out.chars().find(|c| c.is_control() && *c != '\n' || "\u{202e}\u{200b}".contains(*c));
         assert_eq!(bad, None, "{format}: {:?}", said.out);
     }
 }

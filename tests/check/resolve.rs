@@ -130,6 +130,22 @@ fn what_can_not_be_opened_is_a_finding_where_it_is_asked_for() {
 }
 
 #[test]
+fn a_pod_that_was_not_looked_up_is_no_success() {
+    let server = server();
+    let pod = "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    esc.pulumi.com/inject: \"true\"\n    esc.pulumi.com/env.X: db.nope\nspec: {containers: [{name: a, command: [x]}]}\n";
+    let said = resolve(&url(&server), TOKEN, &["--output", "json"], pod);
+    assert_eq!((said.code, found(&said)), (65, vec!["ESC108 5:5".to_owned(), "ESC705 5:5".to_owned()]));
+}
+
+#[test]
+fn what_a_namespace_says_is_resolved_where_it_stands() {
+    let server = server();
+    let text = "kind: Namespace\nmetadata:\n  name: shop\n  labels: {esc.pulumi.com/injection: enabled}\n  annotations:\n    esc.pulumi.com/environment: acme/shop/prod\n    esc.pulumi.com/env.X: db.nope\n---\nkind: Pod\nmetadata: {name: p, namespace: shop, annotations: {esc.pulumi.com/inject: \"true\"}}\nspec: {containers: [{name: a, command: [x]}]}\n";
+    let said = resolve(&url(&server), TOKEN, &["--output", "json"], text);
+    assert_eq!((said.code, found(&said)), (65, vec!["ESC404 7:27".to_owned()]));
+}
+
+#[test]
 fn a_token_goes_to_no_address_that_only_a_manifest_names() {
     let server = server();
     let pod = "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    esc.pulumi.com/environment: acme/shop/prod\n    esc.pulumi.com/api-url: https://other.example\nspec: {containers: [{name: a, command: [x]}]}\n";
@@ -137,4 +153,33 @@ fn a_token_goes_to_no_address_that_only_a_manifest_names() {
     let said = resolve(&url(&server), TOKEN, &arguments, pod);
     assert_eq!((said.code, found(&said)), (0, vec!["ESC705 6:29".to_owned()]));
     assert_eq!(resolve(&url(&server), TOKEN, &["--strict", arguments[0], arguments[1]], pod).code, 65);
+}
+
+#[test]
+fn the_way_to_esc_leads_through_the_proxy() {
+    use std::io::{Read, Write};
+    let pod = "kind: Pod\nmetadata:\n  name: p\n  annotations: {esc.pulumi.com/environment: acme/shop/prod}\nspec: {containers: [{name: a, command: [x]}]}\n";
+    for (variable, is_flag) in [("HTTPS_PROXY", false), ("https_proxy", false), ("HTTPS_PROXY", true)] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let proxy = format!("http://{address}");
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut begin = [0; 24];
+            stream.read_exact(&mut begin).unwrap();
+            stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").unwrap();
+            String::from_utf8(begin.to_vec()).unwrap()
+        });
+        // What the flag says comes first.
+        let elsewhere = if is_flag { "http://127.0.0.1:1" } else { proxy.as_str() };
+        let variables = [(variable, elsewhere), ("PULUMI_ACCESS_TOKEN", TOKEN)];
+        let flag = ["--https-proxy", proxy.as_str()];
+        let arguments =
+            [&["--resolve", "--api-url", "https://esc.example"][..], if is_flag { &flag[..] } else { &[] }];
+        let said = check_with(Path::new("."), &arguments.concat(), &variables, pod);
+        // Somebody always comes, or the test would wait for ever.
+        let _ = std::net::TcpStream::connect(address).and_then(|mut stream| stream.write_all(&[b'-'; 24]));
+        assert_eq!(asked.join().unwrap(), "CONNECT esc.example:443 ", "{said:?}");
+        assert_eq!(said.code, 69, "{said:?}");
+    }
 }

@@ -144,6 +144,61 @@ fn prints_the_patch_or_the_difference_instead() {
 }
 
 #[test]
+fn names_can_not_write_to_the_terminal() {
+    let input = "kind: Pod\nmetadata: {name: \"x\\n::error::pwn\\e[2J\", annotations: {esc.pulumi.com/environment: acme/shop/prod, esc.pulumi.com/file.a: a}}\nspec: {restartPolicy: Never, containers: [{name: app, image: x}]}\n";
+    for input in [input.to_owned(), input.replace("acme/shop/prod", "acme")] {
+        let output = run(&["inject", "--diff"], &input);
+        let both = [output.stdout, output.stderr].concat();
+        let both = String::from_utf8(both).unwrap();
+        assert!(both.contains("Pod/x ::error::pwn"), "{both}");
+        assert!(!both.contains("\n::error::") && !both.contains('\u{1b}'), "{both}");
+    }
+}
+
+#[test]
+fn a_diff_of_nothing_says_so() {
+    for input in ["kind: Pod\nspec: {containers: []}\n", "kind: Service\n", ""] {
+        for how in ["--diff", "--patch"] {
+            let output = run(&["inject", how], input);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+            assert!(
+                stderr(&output).contains("asks for injection; `esc-injector check`"),
+                "{}",
+                stderr(&output)
+            );
+        }
+    }
+    let asks = workload("Deployment").replacen('{', "\n{", 1);
+    assert_eq!(stderr(&run(&["inject", "--diff"], &asks)), "");
+}
+
+#[test]
+fn a_proxys_password_is_not_shown() {
+    for command in ["check", "inject", "webhook"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_esc-injector"))
+            .args([command, "--help"])
+            .env("ESC_INJECTOR_HTTPS_PROXY", "http://user:planted-7f3a@proxy:3128")
+            .output()
+            .unwrap();
+        assert!(!stdout(&output).contains("planted-7f3a"), "{command}");
+    }
+    let input = workload("Pod").replacen('{', "\n{", 1);
+    for (proxy, code) in [
+        ("http://proxy.example:3128", 0),
+        ("https://user:planted-7f3a@[::1]:3128", 0),
+        ("proxy.example:3128", 0),
+        ("", 0),
+        ("ht!tp://user:planted-7f3a@proxy", 78),
+        ("socks5://user:planted-7f3a@proxy", 78),
+        ("http://user:planted-7f3a@[bad", 78),
+    ] {
+        let output = run(&["inject", "--https-proxy", proxy], &input);
+        assert_eq!(output.status.code(), Some(code), "{proxy}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("planted-7f3a"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn namespaces_in_the_stream_speak_for_their_pods() {
     let input = "kind: Namespace\nmetadata: {name: shop, labels: {esc.pulumi.com/injection: all}, annotations: {esc.pulumi.com/environment: acme/shop/prod, esc.pulumi.com/projections: files}}\n---\nkind: Pod\nmetadata: {name: silent, namespace: shop}\nspec: {containers: [{name: app, image: x}]}\n";
     assert!(stdout(&run(&["inject"], input)).contains("esc-agent"));

@@ -53,7 +53,7 @@ pub struct TemplateError {
 pub enum Mistake {
     /// It is no template.
     #[error("the template can't be read: {0}")]
-    Syntax(&'static str),
+    Syntax(String),
     /// It asks for a property that does not exist.
     #[error(transparent)]
     Missing(Box<NotFound>),
@@ -364,8 +364,13 @@ fn write_json(out: &mut Vec<u8>, value: &Item, depth: usize) -> Result<(), Error
 fn explain(error: &Error, template: &str, shared: Option<&Shared>) -> TemplateError {
     let line = error.line();
     let mistake = match error.kind() {
-        ErrorKind::SyntaxError | ErrorKind::InvalidDelimiter => Mistake::Syntax("the syntax is wrong"),
-        ErrorKind::BadEscape => Mistake::Syntax("a string has an escape that does not exist"),
+        ErrorKind::SyntaxError | ErrorKind::InvalidDelimiter => {
+            // The engine's own words may quote what it read: the template, as long as there are no values.
+            let detail = error.detail().filter(|_| shared.is_none());
+            let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+            Mistake::Syntax(format!("the syntax is wrong{detail}"))
+        }
+        ErrorKind::BadEscape => Mistake::Syntax("a string has an escape that does not exist".to_owned()),
         ErrorKind::UnknownFilter => Mistake::Operation("there is no such filter"),
         ErrorKind::UnknownTest => Mistake::Operation("there is no such test"),
         ErrorKind::UnknownFunction => Mistake::Operation("there is no such function"),

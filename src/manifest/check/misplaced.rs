@@ -56,7 +56,37 @@ pub fn check(checker: &mut Checker<'_, '_>, object: &Object<'_>, delivered: &Del
             annotations(checker, object, (above, metadata), pod, delivered);
         }
         labels(checker, object, (above, metadata), is_pod);
+        prefixes(checker, object, (above, metadata));
     }
+}
+
+/// Keys whose prefix was meant to be ours: to Kubernetes and to the webhook they are somebody else's.
+fn prefixes(checker: &mut Checker<'_, '_>, object: &Object<'_>, (above, metadata): (&[&str], &Value)) {
+    for list in ["annotations", "labels"] {
+        let lost: Vec<&str> =
+            texts(metadata, list).map(|(key, _)| key).filter(|key| is_nearly_ours(key)).collect();
+        let ours = PREFIX.trim_end_matches('/');
+        let words =
+            |keys: &Keys| format!("{keys} among the {list}, where nobody looks: the prefix is `{ours}`");
+        push_at(checker, object, (above, list), &lost, "", (Severity::Error, words));
+    }
+}
+
+/// Whether a key's prefix is a slip of the finger away from ours.
+fn is_nearly_ours(key: &str) -> bool {
+    /// More is another word.
+    const SLIPS: usize = 2;
+    /// Longer ones are something else, and take time to compare.
+    const LONGEST: usize = 64;
+    let ours = PREFIX.trim_end_matches('/');
+    let Some((prefix, name)) = key.split_once('/') else { return false };
+    let lower = prefix.to_ascii_lowercase();
+    prefix != ours
+        && prefix.len() <= LONGEST
+        && !name.is_empty()
+        // `esc.pulumi.com.env/A`
+        && (lower.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            || strsim::damerau_levenshtein(&lower, ours) <= SLIPS)
 }
 
 /// Annotations that are on no pod and on no namespace.
@@ -67,14 +97,14 @@ fn annotations(
     pod: Option<Template<'_>>,
     delivered: &Delivered<'_>,
 ) {
-    let kind = object.kind().unwrap_or_default();
+    let kind = object.kind().filter(|kind| !kind.is_empty()).unwrap_or("object without a kind");
     let found = ours(metadata, "annotations");
     let Some(Template { path, pod, .. }) = pod else {
         // What a tool puts on all objects reaches the pods as well.
         let lost: Vec<&str> = found.filter(|pair| !delivered.0.contains(pair)).map(|(key, _)| key).collect();
         if kind != "Namespace" {
             let words = |keys: &Keys| {
-                format!("{keys} on a {kind}, where nobody looks: only pods and namespaces are read")
+                format!("{keys} on {}, where nobody looks: only pods and namespaces are read", a(kind))
             };
             push(checker, object, (above, "annotations"), &lost, (Severity::Warning, words));
         }
@@ -105,7 +135,7 @@ fn labels(
     (above, metadata): (&[&str], &Value),
     is_pod: bool,
 ) {
-    let kind = object.kind().unwrap_or_default();
+    let kind = object.kind().filter(|kind| !kind.is_empty()).unwrap_or("object without a kind");
     let is_namespace = kind == "Namespace";
     let annotated: BTreeSet<&str> = ours(metadata, "annotations").map(|(key, _)| key).collect();
     // A pod that has both gets what it wants.
@@ -116,15 +146,23 @@ fn labels(
             return format!("{keys} among the labels; did you mean `{PREFIX}{near}`?");
         }
         if keys.first == LABEL {
-            return format!("{keys} among the labels of a {kind}, and is read of namespaces only");
+            return format!("{keys} among the labels of {}, and is read of namespaces only", a(kind));
         }
         format!("{keys} among the labels, where nobody looks: annotations are read")
     };
     push(checker, object, (above, "labels"), &lost, (Severity::Error, words));
 }
 
+/// A kind, with its article.
+fn a(kind: &str) -> String {
+    let article = if kind.starts_with(['A', 'E', 'I', 'O', 'U', 'o']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}
+
 /// Keys that stand somewhere: the first, and how many more.
 struct Keys {
+    /// What stands before the first; nothing where it is not ours.
+    prefix: &'static str,
     first: String,
     more: usize,
 }
@@ -132,8 +170,8 @@ struct Keys {
 impl fmt::Display for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.more {
-            0 => write!(f, "{PREFIX}{} stands", self.first),
-            more => write!(f, "{PREFIX}{} and {more} more stand", self.first),
+            0 => write!(f, "{}{} stands", self.prefix, self.first),
+            more => write!(f, "{}{} and {more} more stand", self.prefix, self.first),
         }
     }
 }
@@ -144,11 +182,22 @@ fn push(
     object: &Object<'_>,
     (above, list): (&[&str], &str),
     keys: &[&str],
+    found: (Severity, impl Fn(&Keys) -> String),
+) {
+    push_at(checker, object, (above, list), keys, PREFIX, found);
+}
+
+fn push_at(
+    checker: &mut Checker<'_, '_>,
+    object: &Object<'_>,
+    (above, list): (&[&str], &str),
+    keys: &[&str],
+    prefix: &'static str,
     (severity, words): (Severity, impl Fn(&Keys) -> String),
 ) {
     let Some((first, more)) = keys.split_first() else { return };
-    let text = words(&Keys { first: (*first).to_owned(), more: more.len() });
-    let key = format!("{PREFIX}{first}");
+    let text = words(&Keys { prefix, first: (*first).to_owned(), more: more.len() });
+    let key = format!("{prefix}{first}");
     let below = [above, &["metadata", list, key.as_str()]].concat();
     let path: Vec<Step> = object.base.iter().cloned().chain(below.into_iter().map(Step::from)).collect();
     let Some(locator) = checker.manifests.locator(object.file, object.document) else { return };

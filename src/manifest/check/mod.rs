@@ -88,6 +88,16 @@ pub struct Checked {
     pub summary: Summary,
     /// The pods that will be injected.
     pub asking: Vec<Asking>,
+    /// The pods that ask and would be refused: nobody knows what they would open.
+    pub refused: Vec<Refused>,
+}
+
+/// A pod that asks and would be refused.
+#[derive(Debug)]
+pub struct Refused {
+    at: At,
+    object: String,
+    namespace: String,
 }
 
 /// What was looked at.
@@ -114,6 +124,8 @@ pub struct Asking {
     base: Vec<Step>,
     object: String,
     namespace: String,
+    /// Where its namespace stands, if it is among the input: its annotations are defaults.
+    home: Option<(usize, usize, Vec<Step>)>,
     /// What its agent will do.
     pub plan: Plan,
 }
@@ -145,11 +157,11 @@ impl Collector<'_, '_> {
             column: columns.start,
             end_column: columns.end,
             quote: (!is_sensitive(&found.piece)).then_some(quote),
-            template: found.template.map(str::to_owned),
+            template: found.template.map(one_line),
         };
         // Fixes for getting to an environment speak of pods, and here it was a person who asked.
         let has_fix = !access::ALL.contains(&code);
-        let object = object.map(|(name, namespace)| (name.to_owned(), namespace.to_owned()));
+        let object = object.map(|(name, namespace)| (one_line(name), one_line(namespace)));
         let finding = Finding { severity, code, message: one_line(message), has_fix, object, place };
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
@@ -165,12 +177,31 @@ impl Collector<'_, '_> {
 /// Whether a document is, holds or may be a Secret: its lines are nobody's to print. One that can't be read may be
 /// anything.
 fn is_sensitive(piece: &Piece<'_>) -> bool {
-    let Ok(value) = &piece.value else { return piece.text.contains("Secret") };
-    let mut found = false;
-    visit(value, &mut Vec::new(), &mut |object, _| {
-        found |= object.get("kind").and_then(Value::as_str) == Some("Secret");
-    });
-    found
+    piece.value.as_ref().map_or_else(|_| !reads_harmless(piece.text), holds_secrets)
+}
+
+/// Whether anything in it says that it is a Secret, or holds what Secrets hold: items of a list need no kind.
+fn holds_secrets(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(holds_secrets),
+        Value::Object(members) => members.iter().any(|(key, value)| match key.as_str() {
+            "data" | "stringData" => true,
+            "kind" => value.as_str().is_some_and(|kind| kind.starts_with("Secret")),
+            _ => holds_secrets(value),
+        }),
+        _ => false,
+    }
+}
+
+/// Whether a text that can't be read speaks of pods and namespaces alone, as far as its words tell.
+fn reads_harmless(text: &str) -> bool {
+    let words = || text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let is_secret = |word: &str| word == "data" || word.to_ascii_lowercase().contains("secret");
+    let mut kinds =
+        words().zip(words().skip(1)).filter(|(key, _)| *key == "kind").map(|(_, kind)| kind).peekable();
+    !words().any(|word| is_secret(word) || word == "stringData")
+        && kinds.peek().is_some()
+        && kinds.all(|kind| kind == "Namespace" || workload::pod_path(kind).is_some())
 }
 
 /// A pod, or its template, in an object.
@@ -254,6 +285,7 @@ impl<'a> Manifests<'a> {
             collector,
             summary: Summary { objects: objects.len(), ..Summary::default() },
             asking: Vec::new(),
+            refused: Vec::new(),
             asked_in: BTreeMap::new(),
         };
         let delivered = misplaced::Delivered::of(&objects);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Asking, At, Checked, Collector, Manifests, Object, Summary, Template, pod_of};
+use super::{Asking, At, Checked, Collector, Manifests, Object, Refused, Summary, Template, pod_of};
 use crate::{
     agent::plan::{self, Plan},
     codes::{Code, annotations as said, installation, manifest as codes, pod as pods},
@@ -61,6 +61,7 @@ pub struct Checker<'m, 'a> {
     pub collector: Collector<'m, 'a>,
     pub summary: Summary,
     pub asking: Vec<Asking>,
+    pub refused: Vec<Refused>,
     /// Namespaces in which pods ask, with those that do.
     pub asked_in: BTreeMap<String, Vec<String>>,
 }
@@ -146,6 +147,12 @@ impl Checker<'_, '_> {
         match outcome {
             Outcome::Skipped { warnings } => warn(&mut self.collector, warnings),
             Outcome::Refused(problems) => {
+                let at_first = (object.file, object.document, home.default());
+                self.refused.push(Refused {
+                    at: at_first,
+                    object: name.clone(),
+                    namespace: namespace.clone(),
+                });
                 for Problem { code, subject, message, .. } in problems {
                     // That was told of the namespace itself.
                     if is_of_namespace(&subject) {
@@ -180,7 +187,9 @@ impl Checker<'_, '_> {
                 {
                     let (file, document) = (object.file, object.document);
                     let base = base.to_vec();
-                    self.asking.push(Asking { file, document, base, object: name.clone(), namespace, plan });
+                    let home = known.map(|Known { object: it, .. }| (it.file, it.document, it.base.clone()));
+                    let object = name.clone();
+                    self.asking.push(Asking { file, document, base, object, namespace, home, plan });
                 }
             }
         }
@@ -216,16 +225,17 @@ impl Checker<'_, '_> {
     }
 
     pub fn finish(mut self) -> Checked {
-        for (namespace, names) in std::mem::take(&mut self.asked_in) {
-            match self.namespaces.0.get(&namespace) {
-                None => self.summary.unknown_namespaces.push(namespace),
-                Some(known) => self.opening(&namespace, known, &names),
-            }
+        let asked_in = std::mem::take(&mut self.asked_in);
+        for (namespace, known) in &self.namespaces.0 {
+            self.opening(namespace, known, asked_in.get(namespace).map_or(&[], Vec::as_slice));
         }
-        Checked { findings: self.collector.finish(), summary: self.summary, asking: self.asking }
+        let unknown = asked_in.into_keys().filter(|namespace| !self.namespaces.0.contains_key(namespace));
+        self.summary.unknown_namespaces.extend(unknown);
+        let Self { collector, summary, asking, refused, .. } = self;
+        Checked { findings: collector.finish(), summary, asking, refused }
     }
 
-    /// A namespace that is not open, in which somebody asks.
+    /// A namespace that is not open, in which somebody asks; or whose label was meant to open it and does not.
     fn opening(&mut self, namespace: &str, known: &Known<'_>, names: &[String]) {
         let object = &known.object;
         let label = format!("{PREFIX}{LABEL}");
@@ -234,6 +244,10 @@ impl Checker<'_, '_> {
             labels.and_then(|mut labels| labels.find(|(key, _)| *key == label)).map(|(_, value)| value);
         let has = match Opening::of(value) {
             Opening::Open => return,
+            Opening::Unlabelled if names.is_empty() => return,
+            Opening::OtherValue if names.is_empty() && value.is_some_and(|value| CLOSED.contains(&value)) => {
+                return;
+            }
             Opening::Unlabelled => format!("has no label {label}: enabled"),
             Opening::OtherValue => {
                 format!(
@@ -246,16 +260,24 @@ impl Checker<'_, '_> {
         let span = home.locator.field(&home.path(&["metadata", "labels", &label]), Part::Value);
         let span = span.unwrap_or_else(|| home.locator.nearest(&home.path(&["metadata", "name"])));
         let (verb, many) = if names.len() == 1 { ("asks", "it") } else { ("ask", "them") };
-        let message = format!(
-            "namespace {namespace} {has}, and {} {verb} for injection: nothing is injected into {many}",
-            some(names)
-        );
+        let (severity, message) = if names.is_empty() {
+            (Severity::Warning, format!("namespace {namespace} {has}: nothing is injected into its pods"))
+        } else {
+            let message = format!(
+                "namespace {namespace} {has}, and {} {verb} for injection: nothing is injected into {many}",
+                some(names)
+            );
+            (Severity::Error, message)
+        };
         let at = (object.file, object.document, span);
         let about = object.name();
         let code = installation::ASKED_OUTSIDE;
-        self.collector.push(Severity::Warning, code, at, Some((&about, namespace)), &message);
+        self.collector.push(severity, code, at, Some((&about, namespace)), &message);
     }
 }
+
+/// Values of the label by which somebody says that nothing is to be injected.
+const CLOSED: [&str; 4] = ["", "disabled", "false", "none"];
 
 /// The first few of many names.
 fn some(names: &[String]) -> String {

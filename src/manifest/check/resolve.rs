@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Asking, Collector, Manifests};
+use super::{Asking, Checked, Collector, Manifests, Refused};
 use crate::{
     agent::content::{self, Destination, Problem},
     codes::{Code, manifest as codes},
@@ -29,10 +29,15 @@ impl Asking {
 
 impl Manifests<'_> {
     /// Judges the pods that will be injected by what their environments hold. `api_url` is the ESC that was asked.
-    pub fn resolve(&self, asking: &[Asking], opened: &Opened, api_url: &str) -> Vec<Finding> {
+    pub fn resolve(&self, checked: &Checked, opened: &Opened, api_url: &str) -> Vec<Finding> {
         let mut collector = Collector { manifests: self, findings: Vec::new() };
-        for pod in asking {
+        for pod in &checked.asking {
             self.resolve_one(&mut collector, pod, opened, api_url);
+        }
+        for Refused { at, object, namespace } in &checked.refused {
+            let message = "the pod would be refused as it stands, so nothing of it was looked up";
+            let about = Some((object.as_str(), namespace.as_str()));
+            collector.push(Severity::Error, codes::NOT_RESOLVED, at.clone(), about, message);
         }
         collector.finish()
     }
@@ -40,11 +45,21 @@ impl Manifests<'_> {
     fn resolve_one(&self, collector: &mut Collector<'_, '_>, pod: &Asking, opened: &Opened, api_url: &str) {
         let Some(locator) = self.locator(pod.file, pod.document) else { return };
         let home = Home { locator, base: &pod.base };
+        let of_namespace = pod.home.as_ref().and_then(|(file, document, base)| {
+            Some((*file, *document, Home { locator: self.locator(*file, *document)?, base }))
+        });
         let about = Some((pod.object.as_str(), pod.namespace.as_str()));
         let mut push = |severity, code, subject: &Subject, message: &str| {
-            let (Place::Pod(span) | Place::Namespace(span)) =
-                locate::subject(subject, Part::Value, &home, None);
-            collector.push(severity, code, (pod.file, pod.document, span), about, message);
+            let namespace = of_namespace.as_ref();
+            let at = match locate::subject(subject, Part::Value, &home, namespace.map(|(.., home)| home)) {
+                Place::Pod(span) => (pod.file, pod.document, span),
+                Place::Namespace(span) => {
+                    let (file, document) =
+                        namespace.map_or((pod.file, pod.document), |(file, document, _)| (*file, *document));
+                    (file, document, span)
+                }
+            };
+            collector.push(severity, code, at, about, message);
         };
         if pod.plan.api.url != api_url {
             let message = format!("the pod opens its environments at {}, not at {api_url}", pod.plan.api.url);

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use similar::{ChangeTag, TextDiff};
 
+use crate::inject::problem::one_line;
+
 const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();
 const PLACE: Style = AnsiColor::Cyan.on_default();
@@ -12,6 +14,7 @@ const NAME: Style = Style::new().bold();
 
 /// Writes the difference in the unified format, which `patch` reads, too.
 pub fn write(out: &mut dyn Write, name: &str, before: &str, after: &str) -> io::Result<()> {
+    let name = one_line(name);
     let diff = TextDiff::from_lines(before, after);
     writeln!(out, "{NAME}--- a/{name}{NAME:#}\n{NAME}+++ b/{name}{NAME:#}")?;
     for hunk in diff.unified_diff().iter_hunks() {

@@ -19,7 +19,10 @@ use crate::{
         render::{Decode, Format},
         value::{Kind, Value},
     },
-    inject::names::{AGENT, BINARY, TOKEN_VOLUME, is_our_volume},
+    inject::{
+        names::{AGENT, BINARY, TOKEN_VOLUME, is_our_volume},
+        problem::one_line,
+    },
 };
 
 const NAME: Style = Style::new().bold();
@@ -49,12 +52,12 @@ struct Page<'o> {
 
 impl Page<'_> {
     fn head(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "\n  {HEAD}{}{HEAD:#}", visible(text))
+        writeln!(self.out, "\n  {HEAD}{}{HEAD:#}", one_line(text))
     }
 
     fn line(&mut self, indent: usize, text: &str) -> io::Result<()> {
         let room = self.width.saturating_sub(indent).max(20);
-        for (index, line) in wrapped(&visible(text), room, 2).iter().enumerate() {
+        for (index, line) in wrapped(&one_line(text), room, 2).iter().enumerate() {
             let continued = if index == 0 { "" } else { "  " };
             let line = line.strip_prefix(continued).unwrap_or(line);
             writeln!(self.out, "{}{continued}{line}", " ".repeat(indent))?;
@@ -78,10 +81,10 @@ impl Page<'_> {
             if aligned <= self.width + 2 {
                 let mut line = " ".repeat(indent);
                 for (cell, width) in cells.iter().zip(&widths).filter(|(_, width)| **width > 0) {
-                    line.push_str(&visible(cell));
+                    line.push_str(&one_line(cell));
                     line.push_str(&" ".repeat(width + 2 - cell.chars().count().min(*width)));
                 }
-                line.push_str(&visible(last));
+                line.push_str(&one_line(last));
                 writeln!(self.out, "{}", line.trim_end())?;
             } else {
                 let cells: Vec<&str> =
@@ -97,7 +100,7 @@ impl Page<'_> {
 /// Writes what becomes of one object's pod.
 pub fn write(out: &mut dyn Write, explained: &Explained<'_>, width: usize) -> io::Result<()> {
     let Explained { name, namespace, pod, plan } = explained;
-    writeln!(out, "{NAME}{} in namespace {}{NAME:#}", visible(name), visible(namespace))?;
+    writeln!(out, "{NAME}{} in namespace {}{NAME:#}", one_line(name), one_line(namespace))?;
     let mut page = Page { out, width };
     let Some(plan) = plan else {
         return page.line(2, "does not ask for injection, and stays as it is.");
@@ -391,9 +394,4 @@ fn seconds(seconds: u64) -> String {
     let text = duration::format(Duration::from_secs(seconds));
     let text = text.strip_suffix("m0s").map_or(text.clone(), |whole| format!("{whole}m"));
     text.strip_suffix("h0m").map_or(text.clone(), |whole| format!("{whole}h"))
-}
-
-/// Names of manifests may hold anything, and go to a terminal.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

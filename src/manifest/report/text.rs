@@ -10,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use super::summary as count;
 use crate::{
     codes::Code,
+    inject::problem::one_line,
     manifest::{
         check::Summary,
         finding::{Finding, Severity},
@@ -39,7 +40,7 @@ pub fn write(out: &mut dyn Write, findings: &[Finding], summary: &Summary, width
         if names.is_empty() {
             return Ok::<(), io::Error>(());
         }
-        for line in wrapped(&format!("{words}: {}", some(names)), width, 2) {
+        for line in wrapped(&one_line(&format!("{words}: {}", some(names))), width, 2) {
             writeln!(out, "{QUIET}{line}{QUIET:#}")?;
         }
         Ok(())
@@ -60,7 +61,7 @@ fn one(out: &mut dyn Write, finding: &Finding, is_first: bool, width: usize) -> 
     let style = if *severity == Severity::Error { ERROR } else { WARNING };
     let head = format!("{}[{code}]: ", severity.word());
     let indent = 2;
-    let lines = wrapped(&format!("{head}{}", visible(message)), width, indent);
+    let lines = wrapped(&format!("{head}{}", one_line(message)), width, indent);
     for (index, line) in lines.iter().enumerate() {
         match line.strip_prefix(head.trim_end()) {
             Some(rest) if index == 0 => {
@@ -95,7 +96,7 @@ fn one(out: &mut dyn Write, finding: &Finding, is_first: bool, width: usize) -> 
 fn arrow(out: &mut dyn Write, gutter: &str, sign: &str, text: &str, width: usize) -> io::Result<()> {
     let indent = gutter.len() + sign.len() + 1;
     let room = width.saturating_sub(indent).max(NARROWEST / 2);
-    for (index, line) in wrapped(&visible(text), room, 0).iter().enumerate() {
+    for (index, line) in wrapped(&one_line(text), room, 0).iter().enumerate() {
         if index == 0 {
             writeln!(out, "{gutter}{QUIET}{sign}{QUIET:#} {line}")?;
         } else {
@@ -109,16 +110,11 @@ fn fix(code: Code) -> &'static str {
     code.entry().fix
 }
 
-/// Texts of manifests may hold anything, and go to a terminal.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// A line and the marks below it, cut to the room there is, around the marks.
 fn cropped(line: &str, from: usize, length: usize, room: usize) -> (String, usize, usize) {
     /// Characters to show before the marks where the line's beginning is cut off.
     const BEFORE: usize = 4;
-    let characters: Vec<char> = visible(line).chars().collect();
+    let characters: Vec<char> = one_line(line).chars().collect();
     let from = from.min(characters.len());
     let start = if from + length.max(1) <= room { 0 } else { from.saturating_sub(BEFORE) };
     let mut shown: Vec<char> = characters.iter().skip(start).take(room).copied().collect();
