@@ -94,7 +94,9 @@ pub fn workload(
     let warnings = match admitted(pod, &delivery, &namespace, options) {
         Ok(warnings) => warnings,
         Err(reasons) => {
-            uses.iter().for_each(|one| mark(bundles, &bundles_of(one), true));
+            for one in &uses {
+                mark(bundles, &bundles_of(one), true);
+            }
             let mut at = report.at(manifest);
             for (reason, instead) in reasons {
                 at.left("", format!("was left as it is: converted, the webhook would {reason}"), instead);

