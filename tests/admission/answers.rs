@@ -1,6 +1,5 @@
 //! What comes back for what is sent.
 
-use esc_injector::webhook::Limits;
 use http_body_util::Full;
 use hyper::{Method, Request, header};
 use serde_json::{Value, json};
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{Reply, SERVER_NAME, metric},
     reviews::{asking, large_pod, review, small_pod},
-    setup::{Running, soon},
+    setup::{Running, quick, soon},
 };
 
 pub async fn post(webhook: &Running, path: &str, body: &Value) -> Reply {
@@ -42,7 +41,7 @@ fn patched(pod: &Value, response: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_without_a_uid_get_400() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     for body in ["", "{", "null", "[]", "{}", r#"{"request":{}}"#, r#"{"request":{"uid":""}}"#, "\u{0}"] {
         let reply = soon(async { webhook.client().await.post("/mutate", body).await }).await.unwrap();
         assert_eq!(reply.status, 400, "{body}");
@@ -52,7 +51,7 @@ async fn bodies_without_a_uid_get_400() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_reviews_are_denied_with_their_uid() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     for (pointer, value) in [
         ("/apiVersion", json!("admission.k8s.io/v1beta1")),
         ("/kind", json!("Review")),
@@ -76,7 +75,7 @@ async fn malformed_reviews_are_denied_with_their_uid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_things_than_pod_creations_pass_with_a_warning() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     for (pointer, value) in
         [("/request/operation", json!("UPDATE")), ("/request/resource/resource", json!("services"))]
     {
@@ -92,7 +91,7 @@ async fn other_things_than_pod_creations_pass_with_a_warning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_no_admissions_are_told_so() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     let json = Some("application/json");
     for (method, path, content_type, encoding, expected) in [
         (Method::GET, "/mutate", json, None, 405),
@@ -125,7 +124,7 @@ async fn requests_that_are_no_admissions_are_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_that_did_not_ask_pass_untouched() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     for pod in [small_pod(), large_pod()] {
         let response = ask(&webhook, "/mutate", &review("u-1", &pod)).await;
         assert_eq!(response, json!({"uid": "u-1", "allowed": true}));
@@ -135,7 +134,7 @@ async fn pods_that_did_not_ask_pass_untouched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_that_asked_get_a_patch_that_makes_them_whole() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     let pod = asking(small_pod(), &[("environment", "acme/shop/prod"), ("env.DATABASE_URL", "db.url")]);
     let response = ask(&webhook, "/mutate", &review("u-2", &pod)).await;
     assert_eq!(
@@ -155,7 +154,7 @@ async fn pods_that_asked_get_a_patch_that_makes_them_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_list_all_problems_with_their_codes() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     let asks =
         [("enviroment", "acme/shop/prod"), ("environment", "not a reference"), ("mode.x", "rw-r--r--")];
     let response = ask(&webhook, "/mutate", &review("u-4", &asking(small_pod(), &asks))).await;
@@ -173,7 +172,7 @@ async fn refusals_list_all_problems_with_their_codes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plain_port_tells_health_and_metrics_only() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     let mut client = crate::client::Client::connect_plain(webhook.health).await.unwrap();
     for (path, expected) in [("/livez", 200), ("/readyz", 200), ("/mutate", 404), ("/", 404)] {
         assert_eq!(soon(client.get(path)).await.unwrap().status.as_u16(), expected, "{path}");

@@ -48,7 +48,7 @@ async fn trickle(stream: impl AsyncRead + AsyncWrite + Send + 'static, text: &'s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_whose_tree_would_be_many_times_their_size_get_413() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     let dense = format!(r#"{{"request": {{"uid": "u-1", "object": [{}0]}}}}"#, "[],".repeat(1_000_000));
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     let mut stream = dial(webhook.admission, &webhook.tls()).await.unwrap();
@@ -67,7 +67,7 @@ async fn bodies_whose_tree_would_be_many_times_their_size_get_413() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_over_8_mib_get_413_whether_announced_or_not() {
-    let webhook = Running::start(Limits::default()).await;
+    let webhook = Running::start(quick()).await;
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
 
     let mut announced = dial(webhook.admission, &webhook.tls()).await.unwrap();

@@ -10,12 +10,12 @@ use crate::{
     client::{Client, status},
     namespace_api::NamespaceApi,
     reviews::{asking, review, small_pod},
-    setup::{Running, eventually, soon},
+    setup::{Running, eventually, quick, soon},
 };
 
 /// A webhook that follows these namespaces. Its watches are as short as can be.
 async fn following(api: &NamespaceApi) -> Running {
-    let limits = Limits { watch: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits { watch: Duration::from_secs(1), ..quick() };
     Running::start_as(limits, |config| {
         config.cluster = Some(api.cluster());
         config.policy.own_namespace = Some("esc-injector".to_owned());
@@ -259,8 +259,7 @@ async fn an_api_server_that_goes_away_takes_nothing_with_it() {
 async fn an_idle_watch_is_not_stale_and_a_silent_one_is() {
     let api = NamespaceApi::start().await;
     api.says("shop", "enabled", &[]);
-    let limits =
-        Limits { watch: Duration::from_secs(1), answer: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits { watch: Duration::from_secs(1), ..quick() };
     let webhook = Running::start_as(limits, |config| config.cluster = Some(api.cluster())).await;
     ready(&webhook).await;
     // Idle: it ends as it was asked to, and is opened again from where it was, which a bookmark moves on.

@@ -1,13 +1,13 @@
 //! `/check`: what is said of a workload whose pods would be refused.
 
-use esc_injector::webhook::{Limits, WorkloadChecks};
+use esc_injector::webhook::WorkloadChecks;
 use serde_json::{Value, json};
 
 use crate::{
     answers::ask,
     client::metric,
     reviews::{asking, review, small_pod},
-    setup::Running,
+    setup::{Running, quick},
 };
 
 const KINDS: [(&str, &str, &str); 6] = [
@@ -50,7 +50,7 @@ fn workload((group, resource, kind): (&str, &str, &str), pod: &Value) -> Value {
 }
 
 async fn webhook(checks: WorkloadChecks) -> Running {
-    Running::start_as(Limits::default(), |config| config.workload_checks = checks).await
+    Running::start_as(quick(), |config| config.workload_checks = checks).await
 }
 
 fn warnings(response: &Value) -> Vec<&str> {
