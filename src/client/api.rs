@@ -75,6 +75,7 @@ impl Client {
     pub fn new(settings: &Settings, credentials: Credentials) -> Result<Self, AccessError> {
         let fail = |why| AccessError {
             action: Action::Connect { url: shown(&settings.url) },
+            esc: shown(&settings.url),
             cause: Cause::Misconfigured { why },
         };
         let endpoint = Endpoint::parse(&settings.url).map_err(fail)?;
@@ -92,6 +93,10 @@ impl Client {
             opens: settings.opens,
             patience: Patience::default(),
         })
+    }
+
+    fn failed(&self, action: Action, cause: Cause) -> AccessError {
+        AccessError { action, esc: self.endpoint.shown(), cause }
     }
 
     /// How long ESC has asked us to stay away, from now; zero if it has not. Requests wait for it by themselves, as far
@@ -126,7 +131,7 @@ impl Client {
         body: Option<&serde_json::Value>,
         budget: &Budget,
     ) -> Result<Answered, AccessError> {
-        let fail = |cause| AccessError { action: Action::Connect { url: self.endpoint.shown() }, cause };
+        let fail = |cause| self.failed(Action::Connect { url: self.endpoint.shown() }, cause);
         let token = match &self.credentials {
             Credentials::Given { token } => token.clone(),
             _ => self.read_token("")?,
@@ -172,7 +177,7 @@ impl Client {
     }
 
     fn read_token(&self, organization: &str) -> Result<Secret, AccessError> {
-        let fail = |file, cause| AccessError { action: Action::Token { file }, cause };
+        let fail = |file, cause| self.failed(Action::Token { file }, cause);
         let Some(file) = self.credentials.file(organization) else {
             let why = format!("there is none for organization {organization}");
             return Err(fail(PathBuf::new(), Cause::NoToken { why }));
@@ -190,7 +195,8 @@ impl Client {
         let form = auth::form(organization, token_type, shown.expose_str().unwrap_or_default());
         let exchange = || self.http.post(self.endpoint.exchange()).form(&form);
         // A token more does no harm, so that nothing but the budget limits the attempts.
-        let result = retry::run(budget, Repeat::Freely, &self.patience, async |left| {
+        let esc = self.endpoint.shown();
+        let result = retry::run(budget, Repeat::Freely, &self.patience, &esc, async |left| {
             transport::send(exchange().header(header::ACCEPT, "application/json"), left).await
         });
         let cause = match whole(result.await) {
@@ -206,11 +212,16 @@ impl Client {
             },
             Err(cause) => cause,
         };
-        Err(AccessError { action: Action::Exchange { organization: organization.to_owned() }, cause })
+        Err(self.failed(Action::Exchange { organization: organization.to_owned() }, cause))
     }
 
     async fn open(&mut self, reference: &Reference, budget: &Budget) -> Result<Session, AccessError> {
-        let fail = |cause| AccessError { action: Action::Open { environment: reference.to_string() }, cause };
+        let esc = self.endpoint.shown();
+        let fail = |cause| AccessError {
+            action: Action::Open { environment: reference.to_string() },
+            esc: esc.clone(),
+            cause,
+        };
         if reference.version().is_some_and(|version| !endpoint::is_segment(version)) {
             return Err(fail(Cause::NotFound));
         }
@@ -228,7 +239,12 @@ impl Client {
         session: &Session,
         budget: &Budget,
     ) -> Result<Value, AccessError> {
-        let fail = |cause| AccessError { action: Action::Read { environment: reference.to_string() }, cause };
+        let esc = self.endpoint.shown();
+        let fail = |cause| AccessError {
+            action: Action::Read { environment: reference.to_string() },
+            esc: esc.clone(),
+            cause,
+        };
         let url: Url = self.endpoint.session(reference, session.0.expose_str().unwrap_or_default());
         let answer = self
             .authorized(reference.organization(), Repeat::Freely, budget, |http| http.get(url.clone()))
@@ -256,7 +272,8 @@ impl Client {
         loop {
             let token = self.token(organization, budget).await?;
             let authorization = authorization(&token);
-            let result = retry::run(budget, repeat, &self.patience, async |left| {
+            let esc = self.endpoint.shown();
+            let result = retry::run(budget, repeat, &self.patience, &esc, async |left| {
                 let mut request = request(&self.http)
                     .header(header::ACCEPT, ACCEPT)
                     .header(header::CONTENT_TYPE, "application/json");
@@ -393,6 +410,7 @@ mod tests {
         for (status, body, code) in cases {
             let error = AccessError {
                 action: Action::Open { environment: "acme/shop/prod".to_owned() },
+                esc: "https://api.pulumi.com/".to_owned(),
                 cause: refusal(&answer(status, body)),
             };
             assert_eq!(error.code().id(), code, "{status} {body}");

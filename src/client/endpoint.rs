@@ -63,7 +63,7 @@ impl Endpoint {
 
     /// The address, for messages.
     pub(super) fn shown(&self) -> String {
-        self.root.to_string()
+        self.root.as_str().trim_end_matches('/').to_owned()
     }
 
     /// Where tokens are exchanged.

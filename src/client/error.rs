@@ -12,11 +12,15 @@ use crate::{
 };
 
 /// Something between us and the environment failed.
+///
+/// Where the way to ESC is the trouble, it says which ESC: who reads it may not know, and it may be the wrong one.
 #[derive(Debug, thiserror::Error)]
-#[error("{action}: {cause}")]
+#[error("{action}{}: {cause}", if names_esc(action, cause) { format!(" at {esc}") } else { String::new() })]
 pub struct AccessError {
     /// What was attempted.
     pub action: Action,
+    /// ESC's address.
+    pub esc: String,
     /// What stood in the way.
     pub cause: Cause,
 }
@@ -189,6 +193,14 @@ impl AccessError {
     pub fn is_outage(&self) -> bool {
         matches!(self.cause, Cause::Unreachable { .. } | Cause::Throttled { .. } | Cause::Failing { .. })
     }
+}
+
+fn names_esc(action: &Action, cause: &Cause) -> bool {
+    let is_on_the_way = matches!(
+        cause,
+        Cause::Unreachable { .. } | Cause::Throttled { .. } | Cause::Failing { .. } | Cause::Untrusted { .. }
+    );
+    is_on_the_way && !matches!(action, Action::Connect { .. })
 }
 
 impl From<WireError> for Cause {

@@ -94,11 +94,12 @@ impl Budget {
 
 /// Makes attempts until one is final or the budget is used up; tells how many it took.
 ///
-/// An attempt is given the time that is left.
+/// An attempt is given the time that is left; `esc` is the address, for the log.
 pub(super) async fn run(
     budget: &Budget,
     repeat: Repeat,
     patience: &Patience,
+    esc: &str,
     mut attempt: impl AsyncFnMut(Duration) -> Result<Answer, Lost>,
 ) -> (Result<Answer, Lost>, u32) {
     let asked = patience.left();
@@ -124,7 +125,7 @@ pub(super) async fn run(
             Ok(answer) => format!("ESC answered {}", answer.status.as_u16()),
             Err(lost) => lost.to_string(),
         };
-        tracing::warn!(attempt = attempts, pause_ms = milliseconds(pause), "{why}; trying again");
+        tracing::warn!(esc, attempt = attempts, pause_ms = milliseconds(pause), "{why}; trying again");
         tokio::time::sleep(pause).await;
     }
 }

@@ -233,8 +233,11 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_pulumi_has_to_allow() {
-        let error =
-            |cause| AccessError { action: Action::Exchange { organization: "acme".to_owned() }, cause };
+        let error = |cause| AccessError {
+            action: Action::Exchange { organization: "acme".to_owned() },
+            esc: "https://api.pulumi.com".to_owned(),
+            cause,
+        };
         let claims = Claims {
             issuer: "https://issuer".to_owned(),
             subject: "sub".to_owned(),
