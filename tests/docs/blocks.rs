@@ -9,6 +9,7 @@
 //! | `console needs=node@20,curl` | run where these programs are |
 //! | `console esc` | run where Pulumi's `esc` is: `ESC_CLI` says where |
 //! | `console cluster tests/cluster/x.rs` | not run here: that part of the suite on a real cluster proves it, in words of its own |
+//! | `console cluster typed` | typed on a real cluster, not here: see [`super::cluster`] |
 //! | `console cluster` | not run anywhere: it needs a cluster |
 //! | `console cargo` | not run here: `.ci/run` does it, or contributors |
 //! | `console elsewhere` | not run: it needs what nobody has at hand, such as an account |
@@ -41,6 +42,8 @@ pub enum Treatment<'a> {
     Serve,
     /// With Pulumi's command line.
     Esc,
+    /// On a real cluster.
+    TypedOnACluster,
     /// Not run here, for this reason.
     NotRun(&'static str),
     /// Written for the commands that follow, if it has a name, and looked at by others.
@@ -59,6 +62,7 @@ pub fn treatment<'a>(block: &Block<'a>) -> Result<Treatment<'a>, String> {
         ["console", "fails"] => Treatment::Run { fails: true, needs: Vec::new() },
         ["console", "serve"] => Treatment::Serve,
         ["console", "esc"] => Treatment::Esc,
+        ["console", "cluster", "typed"] => Treatment::TypedOnACluster,
         ["console", "cluster"] => Treatment::NotRun("needs a cluster"),
         ["console", "cluster", proof]
             if root().join(proof).is_file() && proof.starts_with("tests/cluster/") =>
@@ -91,17 +95,22 @@ fn every_block_is_tried_or_says_why_not() {
     for page in pages() {
         for block in read(&page.text).0 {
             let place = format!("{}:{}", page.name, block.line);
-            match treatment(&block) {
-                Ok(Treatment::NotRun(why)) => {
-                    writeln!(list, "{place}: {why}").unwrap();
-                    if block.info[0] == "console" {
-                        let commands = steps(&block.text);
-                        let claims = commands.iter().flat_map(|step| claims::wrong(&step.command));
-                        wrong.extend(claims.map(|why| format!("{place}: {why}")));
-                    }
+            let why_not = match treatment(&block) {
+                Ok(Treatment::NotRun(why)) => Some(why),
+                Ok(Treatment::TypedOnACluster) => Some("typed on a real cluster"),
+                Ok(_) => None,
+                Err(why) => {
+                    wrong.push(format!("{place}: {why}; tests/docs/blocks.rs has the words"));
+                    None
                 }
-                Ok(_) => {}
-                Err(why) => wrong.push(format!("{place}: {why}; tests/docs/blocks.rs has the words")),
+            };
+            if let Some(why) = why_not {
+                writeln!(list, "{place}: {why}").unwrap();
+                if block.info[0] == "console" {
+                    let commands = steps(&block.text);
+                    let claims = commands.iter().flat_map(|step| claims::wrong(&step.command));
+                    wrong.extend(claims.map(|why| format!("{place}: {why}")));
+                }
             }
             let written = format!("`{}`", name(&block).unwrap_or_default());
             if name(&block).is_some() && !page.text.contains(&written) {
@@ -150,7 +159,7 @@ fn run(page: &Page) -> Result<(), String> {
     for block in read(&page.text).0 {
         let place = |why: String| format!("{}:{}: {why}", page.name, block.line);
         match treatment(&block).map_err(place)? {
-            Treatment::Held | Treatment::NotRun(_) | Treatment::Text => {}
+            Treatment::Held | Treatment::TypedOnACluster | Treatment::NotRun(_) | Treatment::Text => {}
             Treatment::File => {
                 if let Some(name) = name(&block) {
                     session.write(name, &block.text);

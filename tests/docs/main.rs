@@ -13,6 +13,7 @@
 
 mod blocks;
 mod claims;
+mod cluster;
 mod demo;
 mod elision;
 mod examples;

@@ -32,7 +32,7 @@ fn variables(home: &std::path::Path) -> BTreeMap<&'static str, OsString> {
 }
 
 /// What git keeps of this tree, as it lies here.
-fn clone_into(directory: &std::path::Path) {
+pub fn clone_into(directory: &std::path::Path) {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().unwrap();
     assert!(listed.status.success(), "the repository is a git checkout");
     for file in listed.stdout.split(|byte| *byte == 0).filter(|file| !file.is_empty()) {
@@ -78,7 +78,9 @@ fn a_newcomer_gets_from_a_clone_to_a_secret_in_a_process() {
             session.write(name, &block.text);
         }
         let kind = treatment(block).unwrap();
-        if matches!(kind, Treatment::NotRun(_)) && block.info != ["console", "cargo"] {
+        if matches!(kind, Treatment::NotRun(_) | Treatment::TypedOnACluster)
+            && block.info != ["console", "cargo"]
+        {
             continue;
         }
         let steps = typed(block);
