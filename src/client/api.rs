@@ -206,7 +206,7 @@ impl Client {
             },
             Ok(answer) => match answer.status.as_u16() {
                 status @ (400 | 401 | 403 | 404) => {
-                    Cause::ExchangeRefused { status, identity: Identity::of(shown) }
+                    Cause::ExchangeRefused { status, identity: Identity::of(shown).map(Box::new) }
                 }
                 _ => refusal(&answer),
             },

@@ -103,12 +103,12 @@ pub enum Cause {
         why: String,
     },
     /// The exchange was refused.
-    #[error("ESC refused the pod's identity{} ({status})", subject(identity.as_ref()))]
+    #[error("ESC refused the pod's identity{} ({status})", subject(identity.as_deref()))]
     ExchangeRefused {
         /// The answer's status.
         status: u16,
         /// Whom the token speaks of, if that can be read.
-        identity: Option<Identity>,
+        identity: Option<Box<Identity>>,
     },
     /// 401.
     #[error("ESC does not accept the access token (401)")]
@@ -178,13 +178,13 @@ impl AccessError {
     /// What to do about it, in the words of this very pod; nothing where the code's own words are as good.
     pub fn fix(&self) -> Option<String> {
         match (&self.action, &self.cause) {
-            (
-                Action::Exchange { organization },
-                Cause::ExchangeRefused { identity: Some(Identity { issuer, subject, audience }), .. },
-            ) => Some(format!(
-                "Register the OIDC issuer `{issuer}` in organization {organization}, and add a policy that allows \
-                 `sub: {subject}` with `aud: {audience}`."
-            )),
+            (Action::Exchange { organization }, Cause::ExchangeRefused { identity: Some(identity), .. }) => {
+                let Identity { issuer, subject, audience } = &**identity;
+                Some(format!(
+                    "Register the OIDC issuer `{issuer}` in organization {organization}, and add a policy that allows \
+                     `sub: {subject}` with `aud: {audience}`."
+                ))
+            }
             _ => None,
         }
     }

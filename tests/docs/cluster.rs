@@ -81,7 +81,6 @@ fn tell(session: &mut Session, page: &Page, section: &str) -> Vec<String> {
         }
         for step in steps(&block.text) {
             let place = format!("{}:{}: {}", page.name, block.line, step.command);
-            println!("{place}");
             session.run(&step, false).unwrap_or_else(|why| panic!("{place}\n{why}"));
             if step.command.starts_with("helm upgrade") {
                 std::thread::sleep(LAST_ANSWERS);
