@@ -55,9 +55,10 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let policy = args.policy.into_policy()?;
     let mut streams = Vec::new();
-    for text in input::read_all(&args.filename)? {
-        let unreadable = |error: StreamError| Failure::new(Exit::Data, format!("{}: {error}", text.name()));
-        let stream = Stream::read(&text.text).map_err(unreadable)?;
+    for (name, text) in input::read_all(&args.filename)? {
+        let unreadable =
+            |error: StreamError| Failure::new(Exit::Data, format!("{}: {error}", one_line(&name)));
+        let stream = Stream::read(&text).map_err(unreadable)?;
         streams.push(stream);
     }
     let rewritten = rewrite::rewrite(&mut streams, &policy, &args.namespace);

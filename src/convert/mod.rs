@@ -44,7 +44,7 @@ pub struct Options {
 }
 
 /// What came of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Conversion {
     /// What to apply instead of the input, in its order.
     pub documents: Vec<Document>,

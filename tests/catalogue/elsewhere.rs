@@ -71,6 +71,7 @@ const TESTS: &[(&str, &str, &str, &str)] = &[
         "a_token_goes_to_no_address_that_only_a_manifest_names",
         "every_path_format_and_template_is_proved",
     ),
+    ("ESC706", "tests/check/programs.rs", "what_can_not_be_read_is_a_finding_and_hides_nothing_else", SAME),
     // On a real API server.
     (
         "ESC801",
