@@ -37,4 +37,10 @@ super::codes! {
         fix: "Check the path; name directories below one by one; in a pipe, look at what the command before it prints.",
         example: "esc-injector check -f manifests -f manifests/prod",
     }
+    UNKNOWN_TEMPLATE = "ESC707" {
+        title: "A pod template that was not checked",
+        cause: "The object is of a kind that Kubernetes does not bring along, and has annotations of esc.pulumi.com deeper than at spec.template, which is where such kinds are looked into. If its operator makes pods with them, the webhook decides on those pods all the same.",
+        fix: "To have it checked, write a Pod with the same metadata and spec, and check that.",
+        example: "kind: Pod\nmetadata:\n  annotations:\n    esc.pulumi.com/environment: acme/shop/prod\nspec:\n  containers:\n    - {name: app, image: shop, command: [/app]}",
+    }
 }

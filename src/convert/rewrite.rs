@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     inject::{self, Context, Policy, problem::Warning},
-    manifest::workload,
+    manifest::workload::{self, Template},
 };
 
 /// Where files appear when nobody says where.
@@ -39,7 +39,7 @@ pub fn workload(
     options: &Options,
     report: &mut Report,
 ) -> Option<Outcome> {
-    let (path, template) = workload::pod(object)?;
+    let Template { path, pod: template, .. } = workload::pod(object)?;
     let spec = template.get("spec")?;
     let (namespace, _) = object::namespaced(object, &options.namespace);
     let (uses, bound) = uses::find(spec, &namespace, bundles);

@@ -7,6 +7,7 @@ pub mod check;
 pub mod finding;
 pub mod lines;
 pub mod locate;
+pub mod objects;
 pub mod report;
 pub mod rewrite;
 pub mod stream;

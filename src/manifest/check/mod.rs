@@ -15,6 +15,7 @@ use super::{
     finding::{Finding, Place, Severity, Spot},
     lines::{Lines, Position},
     locate::{Home, Locator, Span, Step},
+    objects,
     stream::{Piece, pieces},
     workload,
 };
@@ -24,6 +25,7 @@ use crate::{
     inject::{Policy, problem::one_line},
 };
 
+mod elsewhere;
 mod misplaced;
 mod pod;
 mod resolve;
@@ -246,29 +248,6 @@ fn reads_harmless(text: &str) -> bool {
         && kinds.all(|kind| kind == "Namespace" || workload::pod_path(kind).is_some())
 }
 
-/// A pod, or its template, in an object.
-#[derive(Clone, Copy)]
-struct Template<'v> {
-    /// The kind whose controller makes such pods of it.
-    kind: &'v str,
-    /// What leads to it.
-    path: &'static [&'static str],
-    pod: &'v Value,
-}
-
-/// An object's pod; also in kinds that only their own operators know, if they keep a template where most do: the webhook
-/// sees their pods like all others.
-fn pod_of(object: &Value) -> Option<Template<'_>> {
-    const USUAL: &str = "Deployment";
-    if let Some((path, pod)) = workload::pod(object) {
-        return Some(Template { kind: object.get("kind")?.as_str()?, path, pod });
-    }
-    let path = workload::pod_path(USUAL)?;
-    let pod = workload::template(USUAL, object)?;
-    pod.get("spec")?.get("containers")?.as_array()?;
-    Some(Template { kind: USUAL, path, pod })
-}
-
 impl<'a> Manifests<'a> {
     /// Reads the texts. What can't be read is a finding of [`Manifests::check`].
     pub fn read(inputs: &'a [Input]) -> Self {
@@ -306,7 +285,7 @@ impl<'a> Manifests<'a> {
         for (file, texts) in self.files.iter().enumerate() {
             for (document, found) in texts.documents.iter().enumerate() {
                 if let Ok(value) = &found.piece.value {
-                    visit(value, &mut Vec::new(), &mut |value, base| {
+                    objects::visit(value, &mut |value, base| {
                         objects.push(Object { file, document, base: base.to_vec(), value });
                     });
                 }
@@ -337,6 +316,7 @@ impl<'a> Manifests<'a> {
         for object in &objects {
             checker.object(object);
             misplaced::check(&mut checker, object, &delivered);
+            elsewhere::check(&mut checker, object);
         }
         checker.finish()
     }
@@ -386,29 +366,4 @@ impl<'a> Manifests<'a> {
 fn template(text: &str) -> Option<&str> {
     let mut comments = text.lines().take_while(|line| line.starts_with('#') || line.trim().is_empty());
     comments.find_map(|line| line.strip_prefix("# Source: ")).map(str::trim)
-}
-
-/// Every object of a document with what leads to it.
-fn visit<'v>(value: &'v Value, base: &mut Vec<Step>, see: &mut impl FnMut(&'v Value, &[Step])) {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    let (items, key) = match value {
-        Value::Array(items) => (items, None),
-        _ => match value.get("items").and_then(Value::as_array) {
-            Some(items) if is_list => (items, Some("items")),
-            _ => {
-                if value.is_object() {
-                    see(value, base);
-                }
-                return;
-            }
-        },
-    };
-    let depth = base.len();
-    base.extend(key.map(Step::from));
-    for (index, item) in items.iter().enumerate() {
-        base.push(Step::Index(index));
-        visit(item, base, see);
-        base.pop();
-    }
-    base.truncate(depth);
 }
