@@ -8,6 +8,7 @@ pub mod access;
 pub mod agent;
 pub mod certs;
 pub mod check;
+mod complete;
 pub mod completions;
 pub mod convert;
 pub mod demo;
@@ -98,6 +99,9 @@ fn misused(error: &clap::Error) -> Exit {
 pub fn main() -> ExitCode {
     if let Some(arguments) = exec::written_by_webhook() {
         return exec::start(&arguments);
+    }
+    if invocation::completes() {
+        return complete::answer(command());
     }
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
