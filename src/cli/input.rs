@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::exit::{Exit, Failure};
-use crate::inject::problem::one_line;
+use crate::{inject::problem::one_line, manifest::finding::STDIN};
 
 /// Manifests larger than this are no manifests.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
@@ -37,9 +37,6 @@ impl Text {
         }
     }
 }
-
-/// How it is called where there is no file.
-const STDIN: &str = "standard input";
 
 /// Every text that is named; standard input if none is and it is no terminal. Of a directory, its own files that end in
 /// .yaml, .yml or .json, by name; one without such files is an empty text.

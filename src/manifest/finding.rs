@@ -39,6 +39,9 @@ pub struct Finding {
     pub place: Place,
 }
 
+/// How an input without a file is called.
+pub const STDIN: &str = "standard input";
+
 /// A place in a text, or a text as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -68,7 +71,7 @@ pub struct Spot {
 impl Place {
     /// `web.yaml:9:5`.
     pub fn describe(&self) -> String {
-        let file = self.file.as_deref().unwrap_or("standard input");
+        let file = self.file.as_deref().unwrap_or(STDIN);
         match self.spot {
             Some(Spot { line, column, .. }) => format!("{file}:{line}:{column}"),
             None => file.to_owned(),

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    finding::{Finding, Place, Severity, Spot},
+    finding::{Finding, Place, STDIN, Severity, Spot},
     lines::{Lines, Position},
     locate::{Home, Locator, Span, Step},
     objects,
@@ -194,13 +194,14 @@ impl Collector<'_, '_> {
         severity: Severity,
         code: Code,
         (input, name): (usize, Option<&str>),
-        message: &str,
+        words: impl Fn(&str) -> String,
     ) {
+        let message = words(name.unwrap_or(STDIN));
         let place = Place { input, file: name.map(str::to_owned), spot: None, quote: None, template: None };
         self.findings.push(Finding {
             severity,
             code,
-            message: one_line(message),
+            message: one_line(&message),
             has_fix: true,
             object: None,
             place,
@@ -335,7 +336,8 @@ impl<'a> Manifests<'a> {
             let Some(name) = named(file) else { continue };
             if !full.contains(&Some(name)) && seen.insert(name) {
                 let at = (file, name.map(String::as_str));
-                collector.push_whole(Severity::Warning, codes::EMPTY, at, "there is no manifest in it");
+                let words = |name: &str| format!("there is no manifest in {name}");
+                collector.push_whole(Severity::Warning, codes::EMPTY, at, words);
             }
         }
     }
@@ -344,8 +346,8 @@ impl<'a> Manifests<'a> {
         for (file, texts) in self.files.iter().enumerate() {
             if let Err(why) = &texts.input.text {
                 let at = (file, texts.input.name.as_deref());
-                let why = format!("can't be read: {why}");
-                collector.push_whole(Severity::Error, codes::UNREADABLE, at, &why);
+                let words = |name: &str| format!("{name} can't be read: {why}");
+                collector.push_whole(Severity::Error, codes::UNREADABLE, at, words);
             }
             for (document, found) in texts.documents.iter().enumerate() {
                 let Err(error) = &found.piece.value else { continue };

@@ -150,14 +150,16 @@ impl Checker<'_, '_> {
                         continue;
                     }
                     let is_unsure = known.is_none() && MAY_BE_DEFAULTS.contains(&code);
-                    let (severity, more) = if is_unsure {
-                        let more =
-                            format!("; namespace {namespace}, which is not among the input, may say it");
-                        (Severity::Warning, more)
+                    let (severity, text) = if is_unsure {
+                        // What that namespace says, nobody here knows.
+                        let message = message.replace(" and on its namespace", "");
+                        let text = format!(
+                            "{subject}: {message}; namespace {namespace}, which is not among the input, may say it"
+                        );
+                        (Severity::Warning, text)
                     } else {
-                        (Severity::Error, String::new())
+                        (Severity::Error, format!("{subject}: {message}"))
                     };
-                    let text = format!("{subject}: {message}{more}");
                     self.collector.push(severity, code, at(&subject, code), about, &text);
                 }
             }
