@@ -13,7 +13,7 @@ use super::{
 use crate::{
     esc::reference::Reference,
     manifest::{
-        check::{Asking, Checked, Input, Manifests, Opened},
+        check::{Asking, Checked, Input, Manifests, Opened, Summary},
         finding::{Finding, Severity},
         report::{github, json, text},
     },
@@ -58,8 +58,21 @@ enum Format {
     Github,
 }
 
-/// Runs the command.
-pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
+/// Runs the command. Who asked for a format gets it, whatever happens.
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let format = args.output;
+    check(args).map_err(|failure| match format {
+        Format::Text => failure,
+        Format::Json => failure.with_document(json::value(&[], &Summary::default())),
+        Format::Github => {
+            // What keeps it from being written may be what is reported already.
+            let _ = output::print(|out| writeln!(out, "{}", github::failure(failure.message())));
+            failure
+        }
+    })
+}
+
+fn check(mut args: Args) -> Result<ExitCode, Failure> {
     if args.schema {
         output::print(|out| out.write_all(crate::inject::config_schema().as_bytes()))?;
         return Ok(ExitCode::SUCCESS);
@@ -70,16 +83,12 @@ pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
         args.policy.prefer_api_url(url);
     }
     let policy = args.policy.into_policy()?;
-    let inputs: Vec<Input> = input::read_all(&args.filename)?
+    let inputs: Vec<Input> = input::find_all(&args.filename)?
         .into_iter()
-        .map(|input::Text { file, text }| Input { name: file, text })
+        .map(|input::Text { file, directory, text }| Input { name: file, text, directory })
         .collect();
     let manifests = Manifests::read(&inputs);
     let mut checked = manifests.check(&policy, &args.namespace);
-    let is_empty = checked.summary.objects == 0 && checked.findings.is_empty();
-    if is_empty {
-        access::warn("there is no manifest in what was read: nothing was checked");
-    }
     let mut trouble = None;
     if args.resolve {
         let access = Access::new(&policy, args.token_file);
@@ -96,13 +105,10 @@ pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
     output::print(|out| match args.output {
         Format::Text => text::write(out, &findings, &summary, output::width()),
         Format::Github => github::write(out, &findings, &summary),
-        Format::Json => {
-            let json = json::value(&findings, &summary);
-            writeln!(out, "{}", serde_json::to_string_pretty(&json)?)
-        }
+        Format::Json => output::write_json(out, &json::value(&findings, &summary)),
     })?;
     let fails = |finding: &Finding| args.strict || finding.severity == Severity::Error;
-    let exit = if findings.iter().any(fails) || is_empty && args.strict { Exit::Data } else { Exit::Success };
+    let exit = if findings.iter().any(fails) { Exit::Data } else { Exit::Success };
     Ok(trouble.unwrap_or(exit).into())
 }
 

@@ -9,7 +9,8 @@ use super::{exit::Failure, invocation, output};
 /// Print completions for a shell.
 ///
 /// bash: `source <(esc-injector completions bash)`; zsh: write them to a file named `_esc-injector` in a directory of
-/// `fpath`; fish: to `~/.config/fish/completions/esc-injector.fish`.
+/// `fpath`; fish: to `~/.config/fish/completions/esc-injector.fish`. `kubectl esc` is completed by kubectl's own
+/// completions, which ask a program `kubectl_complete-esc` on the PATH: a link of that name to this one.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shell

@@ -9,7 +9,7 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     exit::{Exit, Failure},
@@ -62,12 +62,34 @@ fn keys(text: &str) -> Result<(String, BTreeSet<String>), String> {
     Ok((name.to_owned(), keys.map(str::to_owned).collect()))
 }
 
-/// Runs the command.
+/// Runs the command. Who asked for JSON gets it, whatever happens.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let inputs: Vec<_> = input::read_all(&args.filename)?
-        .into_iter()
-        .map(|text| Input { name: text.name().to_owned(), text: text.text })
-        .collect();
+    let (format, is_strict) = (args.output, args.strict);
+    let conversion = match (convert(args), format) {
+        (Err(failure), OutputFormat::Json) => {
+            return Err(failure.with_document(as_json(&Conversion::default())));
+        }
+        (result, _) => result?,
+    };
+    let ends = ends(&conversion, is_strict);
+    match (format, ends) {
+        (OutputFormat::Json, Err(failure)) => return Err(failure.with_document(as_json(&conversion))),
+        (OutputFormat::Json, Ok(())) => output::print_json(&as_json(&conversion))?,
+        (OutputFormat::Text, ends) => {
+            // Nobody is left to tell when stderr is closed.
+            let _ = list(&mut anstream::stderr(), &conversion);
+            if conversion.did_something() {
+                output::print(|out| manifests(out, &conversion.documents))?;
+            }
+            ends?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn convert(args: Args) -> Result<Conversion, Failure> {
+    let inputs: Vec<_> =
+        input::read_all(&args.filename)?.into_iter().map(|(name, text)| Input { name, text }).collect();
     let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, more) in args.keys {
         keys.entry(name).or_default().extend(more);
@@ -83,25 +105,20 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             format!("--keys: no ExternalSecret here makes Secret {names}"),
         ));
     }
-    match args.output {
-        OutputFormat::Json => output::print(|out| as_json(out, &conversion))?,
-        OutputFormat::Text => {
-            // Nobody is left to tell when stderr is closed.
-            let _ = list(&mut anstream::stderr(), &conversion);
-            if conversion.did_something() {
-                output::print(|out| manifests(out, &conversion.documents))?;
-            }
-        }
-    }
+    Ok(conversion)
+}
+
+/// Whether what was converted is what was asked for.
+fn ends(conversion: &Conversion, is_strict: bool) -> Result<(), Failure> {
     let left = conversion.findings.iter().filter(|finding| finding.level == Level::Left).count();
     if !conversion.did_something() {
         let message = "nothing was converted: there is no ExternalSecret, SecretStore or SecretProviderClass of Pulumi ESC that could be";
         return Err(Failure::new(Exit::Data, message));
     }
-    if args.strict && left > 0 {
+    if is_strict && left > 0 {
         return Err(Failure::new(Exit::Data, format!("{left} without an equivalent, and --strict")));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn manifests(out: &mut dyn Write, documents: &[Document]) -> io::Result<()> {
@@ -152,7 +169,7 @@ fn list(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
     Ok(())
 }
 
-fn as_json(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
+fn as_json(conversion: &Conversion) -> Value {
     let finding = |finding: &Finding| {
         let Finding { level, file, line, object, field, what, instead } = finding;
         let level = match level {
@@ -165,11 +182,10 @@ fn as_json(out: &mut dyn Write, conversion: &Conversion) -> io::Result<()> {
         })
     };
     let manifests: Vec<_> = conversion.documents.iter().map(|document| &document.value).collect();
-    let whole = json!({
+    json!({
         "manifests": manifests,
         "findings": conversion.findings.iter().map(finding).collect::<Vec<_>>(),
         "converted": conversion.converted,
         "replaced": conversion.replaced,
-    });
-    writeln!(out, "{}", serde_json::to_string_pretty(&whole)?)
+    })
 }

@@ -10,7 +10,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use clap::{FromArgMatches, ValueEnum};
 use kube::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     exit::{Exit, Failure},
@@ -86,10 +86,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let checks = runtime.block_on(async {
         let client = client(args.context).await?;
         Ok::<_, Failure>(doctor::examine(client, &settings).await)
-    })?;
+    });
+    let checks = match (checks, args.output) {
+        (Err(failure), OutputFormat::Json) => return Err(failure.with_document(as_json(&[]))),
+        (checks, _) => checks?,
+    };
     match args.output {
         OutputFormat::Text => output::print(|out| list(out, &checks))?,
-        OutputFormat::Json => output::print(|out| as_json(out, &checks))?,
+        OutputFormat::Json => output::print_json(&as_json(&checks))?,
     }
     Ok(exit(&checks).into())
 }
@@ -187,7 +191,7 @@ fn list(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
     hint(&told).map_or(Ok(()), |hint| writeln!(out, "{hint}"))
 }
 
-fn as_json(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
+fn as_json(checks: &[Check]) -> Value {
     let check = |Check { subject, verdict, found, code, fix }: &Check| {
         json!({
             "subject": subject, "verdict": look(*verdict).2, "found": found,
@@ -195,5 +199,5 @@ fn as_json(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
         })
     };
     let checks: Vec<_> = checks.iter().map(check).collect();
-    writeln!(out, "{}", serde_json::to_string_pretty(&json!({"checks": checks}))?)
+    json!({"checks": checks})
 }

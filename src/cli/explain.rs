@@ -7,7 +7,7 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     exit::{Exit, Failure},
@@ -38,7 +38,10 @@ enum Output {
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments the same way")]
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let wanted = find(&args.codes)?;
+    let wanted = find(&args.codes).map_err(|failure| match args.output {
+        Output::Text => failure,
+        Output::Json => failure.with_document(json!({})),
+    })?;
     let width = output::width();
     match (args.output, wanted.as_slice()) {
         (Output::Text, []) => output::print(|out| list(out, width)),
@@ -51,8 +54,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             }
             Ok(())
         }),
-        (Output::Json, []) => output::print(|out| as_json(out, codes::all())),
-        (Output::Json, codes) => output::print(|out| as_json(out, codes.iter().copied())),
+        (Output::Json, []) => output::print_json(&as_json(codes::all())),
+        (Output::Json, codes) => output::print_json(&as_json(codes.iter().copied())),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -125,14 +128,11 @@ fn whole(out: &mut dyn Write, code: Code, width: usize) -> io::Result<()> {
 }
 
 /// One array, also of one: a program need not ask which.
-fn as_json(out: &mut dyn Write, codes: impl Iterator<Item = Code>) -> io::Result<()> {
-    let entries: Vec<_> = codes
-        .map(|code| {
-            let entry = code.entry();
-            let example = Some(entry.example).filter(|example| !example.is_empty());
-            json!({"code": entry.id, "title": entry.title, "cause": entry.cause, "fix": entry.fix, "example": example})
-        })
-        .collect();
-    serde_json::to_writer_pretty(&mut *out, &entries)?;
-    writeln!(out)
+fn as_json(codes: impl Iterator<Item = Code>) -> Vec<Value> {
+    let entry = |code: Code| {
+        let entry = code.entry();
+        let example = Some(entry.example).filter(|example| !example.is_empty());
+        json!({"code": entry.id, "title": entry.title, "cause": entry.cause, "fix": entry.fix, "example": example})
+    };
+    codes.map(entry).collect()
 }

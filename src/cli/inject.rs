@@ -24,7 +24,7 @@ use crate::{
         },
         rewrite::{self, Injected, Rewritten},
         stream::{Stream, StreamError},
-        workload,
+        workload::{self, Template},
     },
     yaml,
 };
@@ -55,16 +55,17 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let policy = args.policy.into_policy()?;
     let mut streams = Vec::new();
-    for text in input::read_all(&args.filename)? {
-        let unreadable = |error: StreamError| Failure::new(Exit::Data, format!("{}: {error}", text.name()));
-        let stream = Stream::read(&text.text).map_err(unreadable)?;
+    for (name, text) in input::read_all(&args.filename)? {
+        let unreadable =
+            |error: StreamError| Failure::new(Exit::Data, format!("{}: {error}", one_line(&name)));
+        let stream = Stream::read(&text).map_err(unreadable)?;
         streams.push(stream);
     }
     let rewritten = rewrite::rewrite(&mut streams, &policy, &args.namespace);
     report(&rewritten)?;
     let asks = |object: &Rewritten| object.result.as_ref().is_ok_and(|injected| injected.asks);
     if (args.diff || args.patch) && !rewritten.iter().any(asks) {
-        let message = "nothing to show: no pod or workload of Kubernetes' own kinds asks for injection; `esc-injector check` says why";
+        let message = "nothing to show: no pod and no pod template in spec.template asks for injection; `esc-injector check` says why";
         access::warn(message);
     }
     output::print(|out| {
@@ -91,6 +92,13 @@ fn report(rewritten: &[Rewritten]) -> Result<(), Failure> {
         let name = one_line(&object.name);
         match &object.result {
             Ok(injected) => {
+                if injected.asks && !object.is_known {
+                    // Nobody is left to warn when stderr is closed.
+                    let _ = writeln!(
+                        stderr,
+                        "warning: {name}: its kind is not one of Kubernetes' own; spec.template was taken for its pod's"
+                    );
+                }
                 for warning in &injected.warnings {
                     // Nobody is left to warn when stderr is closed.
                     let _ = writeln!(stderr, "warning: {name}: {}", one_line(&warning.to_string()));
@@ -136,7 +144,7 @@ fn print_diffs(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
 fn print_explanations(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
     let done = rewritten.iter().filter_map(|object| Some((object, object.result.as_ref().ok()?)));
     for (index, (object, injected)) in done.enumerate() {
-        let Some((_, pod)) = workload::pod(&injected.after) else { continue };
+        let Some(Template { pod, .. }) = workload::pod(&injected.after) else { continue };
         let plan = check::plan_of(pod).filter(|_| injected.asks);
         if index > 0 {
             writeln!(out)?;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::exit::{Exit, Failure};
+use crate::{inject::problem::one_line, manifest::finding::STDIN};
 
 /// Manifests larger than this are no manifests.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
@@ -15,20 +16,31 @@ const MAX_INPUT: u64 = 64 * 1024 * 1024;
 pub struct Text {
     /// The file; none for standard input.
     pub file: Option<String>,
-    /// What it holds.
-    pub text: String,
+    /// The directory that was named and has it among others.
+    pub directory: Option<String>,
+    /// What it holds, or why it can't be read.
+    pub text: Result<String, String>,
 }
 
 impl Text {
     /// For messages.
     pub fn name(&self) -> &str {
-        self.file.as_deref().unwrap_or("standard input")
+        self.file.as_deref().unwrap_or(STDIN)
+    }
+
+    /// What it holds, for those who can't go on without.
+    pub fn read(self) -> Result<(String, String), Failure> {
+        let name = self.name().to_owned();
+        match self.text {
+            Ok(text) => Ok((name, text)),
+            Err(why) => Err(Failure::new(Exit::Data, format!("{}: {why}", one_line(&name)))),
+        }
     }
 }
 
 /// Every text that is named; standard input if none is and it is no terminal. Of a directory, its own files that end in
-/// .yaml, .yml or .json, by name.
-pub fn read_all(names: &[PathBuf]) -> Result<Vec<Text>, Failure> {
+/// .yaml, .yml or .json, by name; one without such files is an empty text.
+pub fn find_all(names: &[PathBuf]) -> Result<Vec<Text>, Failure> {
     if names.is_empty() {
         if io::stdin().is_terminal() {
             return Err(Failure::new(
@@ -36,45 +48,62 @@ pub fn read_all(names: &[PathBuf]) -> Result<Vec<Text>, Failure> {
                 "nothing to read: name a file with -f, or pipe manifests in",
             ));
         }
-        return Ok(vec![read_stdin()?]);
+        return Ok(vec![read_stdin()]);
     }
     let mut texts = Vec::new();
     for name in names {
         if name.as_os_str() == "-" {
-            texts.push(read_stdin()?);
+            texts.push(read_stdin());
         } else if name.is_dir() {
-            for file in manifests_in(name).map_err(|error| unreadable(name, &error))? {
-                texts.push(read_file(&file)?);
+            let directory = name.display().to_string();
+            let whole = |text| Text { file: Some(directory.clone()), directory: None, text };
+            match manifests_in(name) {
+                Ok(files) if files.is_empty() => texts.push(whole(Ok(String::new()))),
+                Ok(files) => {
+                    let of_directory =
+                        |file: &PathBuf| Text { directory: Some(directory.clone()), ..read_file(file) };
+                    texts.extend(files.iter().map(of_directory));
+                }
+                Err(error) => texts.push(whole(Err(error.to_string()))),
             }
         } else {
-            texts.push(read_file(name)?);
+            texts.push(read_file(name));
         }
     }
     Ok(texts)
 }
 
-fn read_stdin() -> Result<Text, Failure> {
-    let text = read_limited(io::stdin().lock());
-    let text = text.map_err(|error| unreadable(Path::new("standard input"), &error))?;
-    Ok(Text { file: None, text })
+/// The same, if all can be read: names and texts.
+pub fn read_all(names: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
+    find_all(names)?.into_iter().map(Text::read).collect()
 }
 
-fn read_file(path: &Path) -> Result<Text, Failure> {
-    let text = std::fs::File::open(path).and_then(read_limited).map_err(|error| unreadable(path, &error))?;
-    Ok(Text { file: Some(path.display().to_string()), text })
+fn read_stdin() -> Text {
+    Text { file: None, directory: None, text: read_limited(io::stdin().lock()) }
 }
 
-fn read_limited(reader: impl Read) -> io::Result<String> {
-    let mut text = String::new();
-    reader.take(MAX_INPUT + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_INPUT {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
+fn read_file(path: &Path) -> Text {
+    let text = std::fs::File::open(path).map_err(|error| error.to_string()).and_then(read_limited);
+    Text { file: Some(path.display().to_string()), directory: None, text }
+}
+
+fn read_limited(reader: impl Read) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_INPUT {
+        return Err("larger than 64 MiB".to_owned());
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Data, format!("{}: {error}", path.display()))
+/// What is wrong with a text that is no UTF-8, as precisely as can be told without showing it.
+fn not_utf8(bytes: &[u8], at: usize) -> String {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        // What PowerShell's `>` writes.
+        return "the text is UTF-16: save it as UTF-8".to_owned();
+    }
+    let line = bytes.iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+    format!("line {line}: the text is not UTF-8")
 }
 
 /// The manifests of a directory, by name.

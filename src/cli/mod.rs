@@ -8,6 +8,7 @@ pub mod access;
 pub mod agent;
 pub mod certs;
 pub mod check;
+mod complete;
 pub mod completions;
 pub mod convert;
 pub mod demo;
@@ -70,10 +71,37 @@ fn command() -> clap::Command {
     Cli::command().bin_name(invocation::typed())
 }
 
+/// What a wrong command line comes to. A program that asked for JSON can read that it was wrong; as it can't be parsed, it
+/// is searched for the words.
+fn misused(error: &clap::Error) -> Exit {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .take_while(|word| word != "--")
+        .collect();
+    let has_document = words.first().is_some_and(|command| {
+        matches!(command.as_str(), "check" | "convert" | "doctor" | "explain" | "version")
+    });
+    let pairs = words.iter().zip(words.iter().skip(1));
+    let wants_json = words
+        .iter()
+        .any(|word| matches!(word.as_str(), "--output=json" | "-ojson" | "-o=json" | "--json"))
+        || pairs.clone().any(|(flag, value)| matches!(flag.as_str(), "--output" | "-o") && value == "json");
+    if has_document && wants_json {
+        let text = error.render().to_string();
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let _ = Failure::new(Exit::Usage, message).with_document(serde_json::json!({}));
+    }
+    Exit::Usage
+}
+
 /// Parses the command line, runs the subcommand, and maps its result to an exit code.
 pub fn main() -> ExitCode {
     if let Some(arguments) = exec::written_by_webhook() {
         return exec::start(&arguments);
+    }
+    if invocation::completes() {
+        return complete::answer(command());
     }
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -82,7 +110,7 @@ pub fn main() -> ExitCode {
             let printed = error.print();
             if error.use_stderr() {
                 // Nobody is left to tell when stderr itself is closed.
-                return Exit::Usage.into();
+                return misused(&error).into();
             }
             return output::written(printed).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
         }

@@ -5,6 +5,8 @@ use std::{
     io::{self, Write},
 };
 
+use serde::Serialize;
+
 use super::exit::{Exit, Failure};
 
 /// Locked standard output that strips colours where they don't belong.
@@ -16,6 +18,17 @@ pub fn stdout() -> anstream::AutoStream<io::StdoutLock<'static>> {
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = stdout();
     written(write(&mut out).and_then(|()| out.flush()))
+}
+
+/// Writes a document for programs.
+pub fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    print(|out| write_json(out, document))
+}
+
+/// A document for programs, as they and people read it.
+pub fn write_json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, document)?;
+    writeln!(out)
 }
 
 /// What became of writing to standard output.

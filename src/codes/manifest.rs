@@ -21,8 +21,8 @@ super::codes! {
     }
     UNREADABLE = "ESC704" {
         title: "The manifest can't be read",
-        cause: "The text is neither YAML nor JSON as Kubernetes' tools read them.",
-        fix: "Correct the place that the message names. Templates have to be rendered first: pipe `helm template` or `kubectl kustomize` in.",
+        cause: "The file can't be read, or its text is neither YAML nor JSON as Kubernetes' tools read them.",
+        fix: "Correct the path, or the place that the message names. Templates have to be rendered first: pipe `helm template` or `kubectl kustomize` in.",
         example: "helm template charts/shop | esc-injector check",
     }
     NOT_RESOLVED = "ESC705" {
@@ -30,5 +30,17 @@ super::codes! {
         cause: "`check --resolve` did not look up what the pod asks for. An error: the pod would be refused as it stands, so what it would open is not known. A warning: the pod opens its environments at another ESC than the one that was asked, and your token is not sent to an address that a manifest names.",
         fix: "Mend what else is said of the pod; if its namespace supplies what is missing, check the namespace with it. For another ESC, run `check --resolve` again with that address as --api-url.",
         example: "",
+    }
+    EMPTY = "ESC706" {
+        title: "Nothing to check",
+        cause: "There is no manifest in what was named or piped in: it is empty, or has comments only. Of a directory, only its own files that end in .yaml, .yml or .json are read, and none of those below it.",
+        fix: "Check the path; name directories below one by one; in a pipe, look at what the command before it prints.",
+        example: "esc-injector check -f manifests -f manifests/prod",
+    }
+    UNKNOWN_TEMPLATE = "ESC707" {
+        title: "A pod template that was not checked",
+        cause: "The object is of a kind that Kubernetes does not bring along, and has annotations of esc.pulumi.com deeper than at spec.template, which is where such kinds are looked into. If its operator makes pods with them, the webhook decides on those pods all the same.",
+        fix: "To have it checked, write a Pod with the same metadata and spec, and check that.",
+        example: "kind: Pod\nmetadata:\n  annotations:\n    esc.pulumi.com/environment: acme/shop/prod\nspec:\n  containers:\n    - {name: app, image: shop, command: [/app]}",
     }
 }

@@ -16,7 +16,10 @@
 //! | ESC90x–ESC94x | [`admission`] | the platform team: the admission itself |
 //! | ESC95x–ESC97x | [`cluster`] | the platform team: the API server, and the certificates kept there |
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 pub mod access;
 pub mod admission;
@@ -85,6 +88,12 @@ impl PartialEq for Code {
 
 impl Eq for Code {}
 
+impl Hash for Code {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
 /// Every code, in order of its number.
 pub fn all() -> impl Iterator<Item = Code> {
     [
@@ -139,6 +148,12 @@ pub fn hint(message: &str) -> Option<String> {
     if message.contains(HINT) {
         return None;
     }
+    let ids = shown(message);
+    if ids.is_empty() { None } else { Some(format!("{HINT}{}", ids.join(" "))) }
+}
+
+/// The codes that a message shows in brackets, each once.
+pub fn shown(message: &str) -> Vec<&'static str> {
     let mut ids: Vec<&'static str> = Vec::new();
     for (at, _) in message.match_indices("[ESC") {
         let id = message.get(at + 1..).and_then(|rest| rest.split_once(']')).map(|(id, _)| id);
@@ -148,7 +163,7 @@ pub fn hint(message: &str) -> Option<String> {
             ids.push(code.id());
         }
     }
-    if ids.is_empty() { None } else { Some(format!("{HINT}{}", ids.join(" "))) }
+    ids
 }
 
 /// Declares the codes of one range as constants, and the range's `ALL`.

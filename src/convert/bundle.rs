@@ -1,6 +1,9 @@
 //! What a Secret of the operator's, or a mount of the driver's, would hold: names, and where their values come from.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use crate::esc::{
     path::Path,
@@ -74,7 +77,7 @@ pub struct Members {
 }
 
 /// Whose names are looked for in pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Secrets.
     Secret,
@@ -101,6 +104,26 @@ pub struct Bundle {
     pub is_used: bool,
     /// Whether something needs the object that describes it.
     pub is_kept: bool,
+}
+
+/// The bundles by what pods know them by.
+#[derive(Debug)]
+pub struct Names(HashMap<(Kind, String, String), Vec<usize>>);
+
+impl Names {
+    /// Of all bundles; their numbers are their places.
+    pub fn of(bundles: &[Bundle]) -> Self {
+        let mut names: HashMap<_, Vec<usize>> = HashMap::new();
+        for (index, Bundle { kind, name: (namespace, name), .. }) in bundles.iter().enumerate() {
+            names.entry((*kind, namespace.clone(), name.clone())).or_default().push(index);
+        }
+        Self(names)
+    }
+
+    /// The bundles of a name: there should be one.
+    pub fn find(&self, kind: Kind, namespace: &str, name: &str) -> &[usize] {
+        self.0.get(&(kind, namespace.to_owned(), name.to_owned())).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// What can be said of a key.

@@ -85,6 +85,9 @@ impl Delivery {
     /// Environments of one pod are opened as one: a property that two of them are asked for is only there once.
     fn collides(&self, item: &Item) -> Result<(), String> {
         let Content::Path(path) = &item.content else { return Ok(()) };
+        if self.environments.iter().all(|environment| *environment == item.origin.environment) {
+            return Ok(());
+        }
         let own = path.segments();
         for other in self.variables.values().chain(self.files.values()).map(|entry| &entry.item) {
             let Content::Path(present) = &other.content else { continue };

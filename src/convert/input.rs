@@ -1,5 +1,7 @@
 //! Manifests, one by one, each with where it stands.
 
+use std::{cell::OnceCell, rc::Rc};
+
 use serde_json::Value;
 
 use super::{Document, object};
@@ -33,10 +35,26 @@ pub struct Manifest {
     pub file: String,
     /// What it says.
     pub value: Value,
-    /// The document, if it is YAML, and the lines before it.
-    text: Option<(String, usize)>,
+    /// The document, if it is YAML; a list's objects share theirs.
+    text: Option<Rc<Text>>,
     /// Its place in the list that the document is.
     item: Option<usize>,
+}
+
+/// A document as it is written.
+#[derive(Debug)]
+struct Text {
+    text: String,
+    lines_before: usize,
+    /// Read for the first place that is looked for.
+    root: OnceCell<Option<Node>>,
+}
+
+impl Text {
+    fn root(&self) -> Option<&Node> {
+        let read = || yaml::parse(&self.text).ok()?.into_iter().next();
+        self.root.get_or_init(read).as_ref()
+    }
 }
 
 /// Reads every object; lists are taken apart.
@@ -45,7 +63,10 @@ pub fn read(inputs: &[Input]) -> Result<Vec<Manifest>, InputError> {
     for Input { name, text } in inputs {
         let stream = Stream::read(text).map_err(|source| InputError { name: name.clone(), source })?;
         for document in stream.documents() {
-            let text = (!stream.is_json()).then(|| (document.text().to_owned(), document.lines_before()));
+            let text = (!stream.is_json()).then(|| {
+                let (text, lines_before) = (document.text().to_owned(), document.lines_before());
+                Rc::new(Text { text, lines_before, root: OnceCell::new() })
+            });
             let one = |value: &Value, item| Manifest {
                 file: name.clone(),
                 value: value.clone(),
@@ -73,15 +94,14 @@ impl Manifest {
 
     /// The object as it came in.
     pub fn document(&self) -> Document {
-        let text = self.text.as_ref().filter(|_| self.item.is_none()).map(|(text, _)| text.clone());
+        let text = self.text.as_ref().filter(|_| self.item.is_none()).map(|text| text.text.clone());
         Document { comment: String::new(), value: self.value.clone(), text }
     }
 
     /// The line of a field, or of the nearest part of it that is there, counted from 1.
     pub fn line(&self, field: &str) -> Option<usize> {
-        let (text, before) = self.text.as_ref()?;
-        let nodes = yaml::parse(text).ok()?;
-        let mut node = nodes.first()?;
+        let text = self.text.as_ref()?;
+        let mut node = text.root()?;
         let mut line = node.start.line;
         if let Some(index) = self.item {
             let items =
@@ -102,7 +122,7 @@ impl Manifest {
             let Some((at, next)) = found else { break };
             (line, node) = (at, next);
         }
-        Some(before + line)
+        Some(text.lines_before + line)
     }
 }
 

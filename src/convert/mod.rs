@@ -25,10 +25,11 @@ mod stores;
 mod template;
 mod uses;
 
-use bundle::Bundle;
+use bundle::{Bundle, Names};
 pub use input::{Input, InputError};
 use report::Report;
 pub use report::{Finding, Level};
+use stores::Store;
 
 use crate::inject::Policy;
 
@@ -44,7 +45,7 @@ pub struct Options {
 }
 
 /// What came of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Conversion {
     /// What to apply instead of the input, in its order.
     pub documents: Vec<Document>,
@@ -83,16 +84,18 @@ pub fn convert(inputs: &[Input], options: &Options) -> Result<Conversion, InputE
     let stores = stores::read(&manifests, options, &mut report);
     let mut bundles = eso::read(&manifests, &stores, options, &mut report);
     bundles.extend(csi::read(&manifests, options, &mut report));
+    let names = Names::of(&bundles);
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
     for (index, manifest) in manifests.iter().enumerate() {
-        outcomes.push(rewrite::workload(index, &manifest.value, &mut bundles, options, &mut report));
+        let known = (bundles.as_mut_slice(), &names);
+        outcomes.push(rewrite::workload(index, &manifest.value, known, options, &mut report));
     }
     let objects: Vec<_> = manifests
         .iter()
         .zip(&outcomes)
         .map(|(manifest, outcome)| outcome.as_ref().map_or(&manifest.value, |outcome| &outcome.value))
         .collect();
-    others::mark(&objects, &mut bundles, options, &mut report);
+    others::mark(&objects, (&mut bundles, &names), options, &mut report);
     label_notes(&manifests, &outcomes, options, &mut report);
     let mut conversion = Conversion {
         documents: Vec::new(),
@@ -101,7 +104,12 @@ pub fn convert(inputs: &[Input], options: &Options) -> Result<Conversion, InputE
         converted: Vec::new(),
         unknown_keys: unknown_keys(&bundles, options),
     };
-    let kept = stores::kept(&manifests, &stores, &bundles, options);
+    let mut described: BTreeMap<usize, Vec<&Bundle>> = BTreeMap::new();
+    for bundle in &bundles {
+        described.entry(bundle.manifest).or_default().push(bundle);
+    }
+    let kept = stores::kept(&manifests, &stores, &described, options);
+    let store_of: BTreeMap<usize, &Store> = stores.iter().map(|store| (store.manifest, store)).collect();
     for (index, (manifest, outcome)) in manifests.iter().zip(outcomes).enumerate() {
         let name = manifest.name();
         if let Some(Outcome { value, changed: true }) = outcome {
@@ -109,11 +117,11 @@ pub fn convert(inputs: &[Input], options: &Options) -> Result<Conversion, InputE
             conversion.documents.push(Document { comment: String::new(), value, text: None });
             continue;
         }
-        let own: Vec<&Bundle> = bundles.iter().filter(|bundle| bundle.manifest == index).collect();
+        let own = described.get(&index).map_or(&[][..], Vec::as_slice);
         let unused = own.iter().filter(|bundle| !bundle.is_used && !bundle.is_kept);
         let pasted: Vec<_> =
             unused.filter_map(|bundle| annotations::to_paste(bundle, options, &mut report)).collect();
-        let store = stores.iter().find(|store| store.manifest == index);
+        let store = store_of.get(&index);
         let is_replaced = (!own.is_empty() && own.iter().all(|bundle| !bundle.is_kept))
             || store.is_some_and(|_| !kept.contains(&index));
         if is_replaced {

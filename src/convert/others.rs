@@ -4,11 +4,13 @@
 //! There is no end to the kinds of objects that do, so it goes by how their fields are called. A wrong guess keeps an
 //! object that could have gone; a wrong guess the other way would take a secret from an application.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::{
     Options,
-    bundle::{Bundle, Kind},
+    bundle::{Bundle, Kind, Names},
     object,
     report::{Report, below},
 };
@@ -18,97 +20,103 @@ use crate::manifest::workload;
 const DEPTH: usize = 64;
 
 /// Marks the bundles that something here still reads, and tells by whom. The objects are those that come out.
-pub fn mark(objects: &[&Value], bundles: &mut [Bundle], options: &Options, report: &mut Report) {
-    let describing: Vec<_> = bundles.iter().map(|bundle| bundle.manifest).collect();
+pub fn mark(
+    objects: &[&Value],
+    (bundles, names): (&mut [Bundle], &Names),
+    options: &Options,
+    report: &mut Report,
+) {
+    let describing: BTreeSet<_> = bundles.iter().map(|bundle| bundle.manifest).collect();
     for (index, &value) in objects.iter().enumerate() {
         if object::kind_in(value, super::stores::GROUP).is_some() || describing.contains(&index) {
             continue;
         }
         let is_workload = workload::pod(value).is_some();
         let (own, _) = object::namespaced(value, &options.namespace);
-        for bundle in bundles.iter_mut() {
+        let mut reader = Reader { names, own: &own, found: BTreeMap::new() };
+        reader.read(value, "", DEPTH);
+        for (number, field) in reader.found {
+            let Some(bundle) = bundles.get_mut(number) else { continue };
             // What a workload was not relieved of has been told, with the reason.
             if is_workload && bundle.is_kept {
                 continue;
             }
-            let (namespace, name) = &bundle.name;
-            let wanted = Wanted { kind: bundle.kind, namespace, name, own: &own };
-            if let Some(field) = wanted.find(value, "", DEPTH) {
-                let (what, instead) = match bundle.kind {
-                    Kind::Secret => ("Secret", "keep what makes the Secret"),
-                    Kind::Class => ("SecretProviderClass", "keep the SecretProviderClass"),
-                };
-                report.at(index).left(&field, format!("reads {what} {name}, which stays for it"), instead);
-                bundle.is_used = true;
-                bundle.is_kept = true;
-            }
+            let (what, instead) = match bundle.kind {
+                Kind::Secret => ("Secret", "keep what makes the Secret"),
+                Kind::Class => ("SecretProviderClass", "keep the SecretProviderClass"),
+            };
+            let name = &bundle.name.1;
+            report.at(index).left(&field, format!("reads {what} {name}, which stays for it"), instead);
+            bundle.is_used = true;
+            bundle.is_kept = true;
         }
     }
 }
 
-/// What is looked for.
-struct Wanted<'a> {
-    kind: Kind,
-    namespace: &'a str,
-    name: &'a str,
-    /// The namespace of the object that is looked at.
+/// Goes through an object.
+struct Reader<'a> {
+    names: &'a Names,
+    /// The object's namespace.
     own: &'a str,
+    /// Bundles, by number, and the first field that means each.
+    found: BTreeMap<usize, String>,
 }
 
-impl Wanted<'_> {
-    /// The first field that means it.
-    fn find(&self, value: &Value, field: &str, depth: usize) -> Option<String> {
-        let depth = depth.checked_sub(1)?;
+impl Reader<'_> {
+    fn read(&mut self, value: &Value, field: &str, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else { return };
         match value {
             Value::Object(entries) => {
-                let is_reference = self.kind == Kind::Secret
-                    && object::text(value, "/kind") == Some("Secret")
-                    && self.is_named_by(value);
-                if is_reference && !field.is_empty() {
-                    return Some(field.to_owned());
+                if !field.is_empty() && object::text(value, "/kind") == Some("Secret") {
+                    self.reference(Kind::Secret, value, field);
                 }
-                entries.iter().find_map(|(key, value)| {
+                for (key, value) in entries {
                     let field = below(field, key);
-                    if self.is_about(key) && self.is_meant_by(value) {
-                        Some(field)
-                    } else {
-                        self.find(value, &field, depth)
+                    if let Some(kind) = about(key) {
+                        self.meant(kind, value, &field);
                     }
-                })
+                    self.read(value, &field, depth);
+                }
             }
             Value::Array(items) => {
-                let mut items = items.iter().enumerate();
-                items.find_map(|(index, item)| self.find(item, &format!("{field}[{index}]"), depth))
+                for (index, item) in items.iter().enumerate() {
+                    self.read(item, &format!("{field}[{index}]"), depth);
+                }
             }
-            _ => None,
+            _ => {}
         }
     }
 
-    /// Whether a field of this name may hold its name: `secretName`, `passwordSecret`, `imagePullSecrets`.
-    fn is_about(&self, key: &str) -> bool {
-        const CLASS: &str = "secretProviderClass";
-        match self.kind {
-            Kind::Class => key == CLASS,
-            Kind::Secret => {
-                let key_lower = key.to_ascii_lowercase();
-                key != CLASS && (key_lower.contains("secret") || key_lower.contains("certificateref"))
-            }
-        }
-    }
-
-    fn is_meant_by(&self, value: &Value) -> bool {
+    /// What a field means that is about a bundle.
+    fn meant(&mut self, kind: Kind, value: &Value, field: &str) {
         match value {
-            Value::Array(items) => items.iter().any(|item| self.is_meant_by(item)),
+            Value::Array(items) => items.iter().for_each(|item| self.meant(kind, item, field)),
             Value::String(text) => match text.split_once('/') {
-                Some((namespace, name)) => (namespace, name) == (self.namespace, self.name),
-                None => self.own == self.namespace && text == self.name,
+                Some((namespace, name)) => self.found(kind, namespace, name, field),
+                None => self.found(kind, self.own, text, field),
             },
-            _ => self.is_named_by(value),
+            _ => self.reference(kind, value, field),
         }
     }
 
-    fn is_named_by(&self, reference: &Value) -> bool {
-        object::text(reference, "/name") == Some(self.name)
-            && object::text(reference, "/namespace").unwrap_or(self.own) == self.namespace
+    fn reference(&mut self, kind: Kind, reference: &Value, field: &str) {
+        if let Some(name) = object::text(reference, "/name") {
+            self.found(kind, object::text(reference, "/namespace").unwrap_or(self.own), name, field);
+        }
     }
+
+    fn found(&mut self, kind: Kind, namespace: &str, name: &str, field: &str) {
+        for number in self.names.find(kind, namespace, name) {
+            self.found.entry(*number).or_insert_with(|| field.to_owned());
+        }
+    }
+}
+
+/// What a field of this name may hold the name of: `secretName`, `passwordSecret`, `imagePullSecrets`.
+fn about(key: &str) -> Option<Kind> {
+    if key == "secretProviderClass" {
+        return Some(Kind::Class);
+    }
+    let key = key.to_ascii_lowercase();
+    (key.contains("secret") || key.contains("certificateref")).then_some(Kind::Secret)
 }

@@ -1,11 +1,13 @@
 //! What the reader has to know: what was left, and what is different.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::input::Manifest;
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Something has no equivalent, or needs a decision.
     Left,
@@ -34,7 +36,11 @@ pub struct Finding {
 
 /// Findings as they are collected.
 #[derive(Debug, Default)]
-pub struct Report(Vec<Found>);
+pub struct Report {
+    found: Vec<Found>,
+    /// What is there already: object, level, field and words.
+    told: HashSet<(usize, Level, String, String)>,
+}
 
 #[derive(Debug)]
 struct Found {
@@ -59,7 +65,7 @@ impl Report {
 
     /// The findings with their places, in the order of the objects.
     pub fn into_findings(mut self, manifests: &[Manifest]) -> Vec<Finding> {
-        self.0.sort_by_key(|found| (found.manifest, found.level));
+        self.found.sort_by_key(|found| (found.manifest, found.level));
         let place = |found: Found| {
             let manifest = manifests.get(found.manifest)?;
             Some(Finding {
@@ -72,7 +78,7 @@ impl Report {
                 instead: found.instead,
             })
         };
-        self.0.into_iter().filter_map(place).collect()
+        self.found.into_iter().filter_map(place).collect()
     }
 }
 
@@ -99,13 +105,8 @@ impl At<'_> {
 
     fn found(&mut self, level: Level, field: &str, what: String, instead: String) {
         let Self { report, manifest } = self;
-        let found = Found { manifest: *manifest, level, field: field.to_owned(), what, instead };
-        let same = |other: &Found| {
-            (other.manifest, other.level, &other.field, &other.what)
-                == (found.manifest, found.level, &found.field, &found.what)
-        };
-        if !report.0.iter().any(same) {
-            report.0.push(found);
+        if report.told.insert((*manifest, level, field.to_owned(), what.clone())) {
+            report.found.push(Found { manifest: *manifest, level, field: field.to_owned(), what, instead });
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Options, Outcome, annotations,
-    bundle::{Bundle, Content, Item, Resolved},
+    bundle::{Bundle, Content, Item, Names, Resolved},
     delivery::{Delivery, Entry},
     edit, object,
     report::{At, Report},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     inject::{self, Context, Policy, problem::Warning},
-    manifest::workload,
+    manifest::workload::{self, Template},
 };
 
 /// Where files appear when nobody says where.
@@ -35,14 +35,14 @@ enum Gets {
 pub fn workload(
     manifest: usize,
     object: &Value,
-    bundles: &mut [Bundle],
+    (bundles, names): (&mut [Bundle], &Names),
     options: &Options,
     report: &mut Report,
 ) -> Option<Outcome> {
-    let (path, template) = workload::pod(object)?;
+    let Template { path, pod: template, .. } = workload::pod(object)?;
     let spec = template.get("spec")?;
     let (namespace, _) = object::namespaced(object, &options.namespace);
-    let (uses, bound) = uses::find(spec, &namespace, bundles);
+    let (uses, bound) = uses::find(spec, &namespace, names);
     if uses.is_empty() && bound.is_empty() {
         return None;
     }

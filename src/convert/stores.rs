@@ -1,6 +1,6 @@
 //! The operator's stores: which environment, where ESC is, who asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -200,17 +200,13 @@ fn account(oidc: &Value, organization: &str, api_url: Option<&str>, at: &mut At<
 pub fn kept(
     manifests: &[Manifest],
     stores: &[Store],
-    bundles: &[Bundle],
+    described: &BTreeMap<usize, Vec<&Bundle>>,
     options: &Options,
 ) -> BTreeSet<usize> {
     let unreadable = stores.iter().filter(|store| store.origin.is_none()).map(|store| store.manifest);
     let mut kept: BTreeSet<_> = unreadable.collect();
     for (index, manifest) in manifests.iter().enumerate() {
-        let own = bundles.iter().filter(|bundle| bundle.manifest == index);
-        let is_replaced = {
-            let mut own = own.peekable();
-            own.peek().is_some() && own.all(|bundle| !bundle.is_kept)
-        };
+        let is_replaced = described.get(&index).is_some_and(|own| own.iter().all(|bundle| !bundle.is_kept));
         if is_replaced {
             continue;
         }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    bundle::{Bundle, Kind},
+    bundle::{Kind, Names},
     object,
 };
 
@@ -95,12 +95,8 @@ pub struct Bound {
 }
 
 /// Everything that a pod reads from the bundles.
-pub fn find(spec: &Value, namespace: &str, bundles: &[Bundle]) -> (Vec<Use>, Vec<Bound>) {
-    let known = |kind: Kind, name: &str| {
-        let is_it =
-            |bundle: &Bundle| bundle.kind == kind && bundle.name.0 == namespace && bundle.name.1 == name;
-        bundles.iter().position(is_it)
-    };
+pub fn find(spec: &Value, namespace: &str, names: &Names) -> (Vec<Use>, Vec<Bound>) {
+    let known = |kind: Kind, name: &str| names.find(kind, namespace, name).first().copied();
     let secret = |reference: Option<&Value>, key: &str| {
         known(Kind::Secret, object::text(reference?, &format!("/{key}"))?)
     };

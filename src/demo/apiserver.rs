@@ -60,7 +60,7 @@ pub fn pod_of(manifest: &str) -> Result<Admitted, AdmissionError> {
         _ => vec![&document.value],
     });
     let (object, path, template) = objects
-        .find_map(|object| workload::pod(object).map(|(path, pod)| (object, path, pod)))
+        .find_map(|object| workload::pod(object).map(|template| (object, template.path, template.pod)))
         .ok_or_else(|| AdmissionError::Manifest("no Pod, and no workload with a pod template".to_owned()))?;
     let text = |value: &Value, path: &[&str]| {
         path.iter().try_fold(value, |value, key| value.get(key)).and_then(Value::as_str).map(str::to_owned)

@@ -1,11 +1,10 @@
 //! What is wrong or worrying in a manifest, and where.
 
-use std::ops::Range;
-
+use super::lines::Quote;
 use crate::codes::Code;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The API server or the webhook will refuse it, or nothing will be delivered.
     Error,
@@ -24,7 +23,7 @@ impl Severity {
 }
 
 /// One thing that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -40,58 +39,42 @@ pub struct Finding {
     pub place: Place,
 }
 
-/// A place in a text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// How an input without a file is called.
+pub const STDIN: &str = "standard input";
+
+/// A place in a text, or a text as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Which of the inputs.
     pub input: usize,
     /// The input's name; none for standard input.
     pub file: Option<String>,
+    /// Where in it; none for what could not be read, or has nothing in it.
+    pub spot: Option<Spot>,
+    /// The line, unless showing it would be unwise.
+    pub quote: Option<Quote>,
+    /// The template that the document was rendered from, as Helm notes it.
+    pub template: Option<String>,
+}
+
+/// A part of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spot {
     /// 1-based.
     pub line: usize,
     /// 1-based, in characters.
     pub column: usize,
     /// One past the last character, on the same line.
     pub end_column: usize,
-    /// The line, unless showing it would be unwise.
-    pub quote: Option<String>,
-    /// The template that the document was rendered from, as Helm notes it.
-    pub template: Option<String>,
 }
 
 impl Place {
     /// `web.yaml:9:5`.
     pub fn describe(&self) -> String {
-        let file = self.file.as_deref().unwrap_or("standard input");
-        format!("{file}:{}:{}", self.line, self.column)
-    }
-}
-
-/// The line that a span begins in: its number from 1, the columns of the span in it from 1, and its text. Lines and
-/// columns are those of editors: characters, tabs among them.
-pub fn line_of(text: &str, span: &Range<usize>) -> (usize, Range<usize>, String) {
-    let before = text.get(..span.start).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let rest = text.get(line_start..).unwrap_or_default();
-    let line = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
-    let characters = |bytes: Range<usize>| text.get(bytes).unwrap_or_default().chars().count();
-    let end = span.end.min(line_start + line.len()).max(span.start);
-    let first = characters(line_start..span.start) + 1;
-    let number = before.matches('\n').count() + 1;
-    (number, first..first + characters(span.start..end), line.trim_start_matches('\u{feff}').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::line_of;
-
-    #[test]
-    fn lines_and_columns_are_those_of_editors() {
-        let text = "é: 1\r\n\tab: cde\nlast";
-        assert_eq!(line_of(text, &(0..2)), (1, 1..2, "é: 1".to_owned()));
-        let at = text.find("cde").unwrap();
-        assert_eq!(line_of(text, &(at..at + 3)), (2, 6..9, "\tab: cde".to_owned()));
-        assert_eq!(line_of(text, &(at..text.len())), (2, 6..9, "\tab: cde".to_owned()));
-        assert_eq!(line_of(text, &(text.len()..text.len())), (3, 5..5, "last".to_owned()));
+        let file = self.file.as_deref().unwrap_or(STDIN);
+        match self.spot {
+            Some(Spot { line, column, .. }) => format!("{file}:{line}:{column}"),
+            None => file.to_owned(),
+        }
     }
 }

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use json_patch::{Patch, PatchOperation, jsonptr::PointerBuf};
 use serde_json::Value;
 
-use super::{stream::Stream, workload};
+use super::{
+    objects,
+    stream::Stream,
+    workload::{self, Template},
+};
 use crate::{
     codes::admission,
     inject::{self, Context, Namespace, Outcome, Policy, Problem, Warning},
@@ -18,6 +22,8 @@ pub struct Rewritten {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
+    /// Whether it is of a kind of Kubernetes' own; of others, only where they keep their pod's template is known.
+    pub is_known: bool,
     /// What became of its pod.
     pub result: Result<Injected, Vec<Problem>>,
 }
@@ -42,9 +48,9 @@ pub struct Injected {
 pub fn rewrite(streams: &mut [Stream], policy: &Policy, default_namespace: &str) -> Vec<Rewritten> {
     let mut namespaces = BTreeMap::new();
     for document in streams.iter().flat_map(Stream::documents) {
-        visit(&document.value, &mut |object| {
-            if let Some((name, namespace)) = read_namespace(object) {
-                namespaces.insert(name, namespace);
+        objects::visit(&document.value, &mut |object, _| {
+            if let Some((name, namespace)) = objects::namespace(object) {
+                namespaces.insert(name.to_owned(), namespace);
             }
         });
     }
@@ -64,37 +70,13 @@ pub fn rewrite(streams: &mut [Stream], policy: &Policy, default_namespace: &str)
     all
 }
 
-fn visit(value: &Value, see: &mut impl FnMut(&Value)) {
-    match items(value) {
-        Some(items) => items.iter().for_each(|item| visit(item, see)),
-        None => see(value),
-    }
-}
-
 fn visit_mut(value: &mut Value, see: &mut impl FnMut(&mut Value)) {
-    if items(value).is_none() {
-        return see(value);
-    }
-    let items = if value.is_array() { Some(value) } else { value.get_mut("items") };
-    items.and_then(Value::as_array_mut).into_iter().flatten().for_each(|item| visit_mut(item, see));
-}
-
-/// The members of a List (`List`, `PodList`, …), or of a bare array.
-fn items(value: &Value) -> Option<&Vec<Value>> {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    if is_list { value.get("items")?.as_array() } else { value.as_array() }
-}
-
-fn read_namespace(object: &Value) -> Option<(String, Namespace)> {
-    if object.get("kind")?.as_str()? != "Namespace" {
-        return None;
-    }
-    let metadata = object.get("metadata")?;
-    let texts = |key: &str| {
-        let entries = metadata.get(key).and_then(Value::as_object).into_iter().flatten();
-        entries.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+    let Some((key, _)) = objects::items(value) else { return see(value) };
+    let items = match key {
+        Some(key) => value.get_mut(key),
+        None => Some(value),
     };
-    Some((metadata.get("name")?.as_str()?.to_owned(), Namespace::read(texts("labels"), texts("annotations"))))
+    items.and_then(Value::as_array_mut).into_iter().flatten().for_each(|item| visit_mut(item, see));
 }
 
 fn rewrite_object(
@@ -103,7 +85,7 @@ fn rewrite_object(
     default_namespace: &str,
     namespaces: &BTreeMap<String, Namespace>,
 ) -> Option<Rewritten> {
-    let (path, pod) = workload::pod(object)?;
+    let Template { path, pod, is_known, .. } = workload::pod(object)?;
     let namespace =
         object.get("metadata").and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
     let namespace = namespace.unwrap_or(default_namespace);
@@ -122,6 +104,7 @@ fn rewrite_object(
             return Some(Rewritten {
                 name: workload::name(object),
                 namespace: namespace.to_owned(),
+                is_known,
                 result: Err(problems),
             });
         }
@@ -135,7 +118,7 @@ fn rewrite_object(
             format!("does not apply: {error}"),
         )]),
     };
-    Some(Rewritten { name: workload::name(object), namespace: namespace.to_owned(), result })
+    Some(Rewritten { name: workload::name(object), namespace: namespace.to_owned(), is_known, result })
 }
 
 /// The same patch for the object that holds the pod at `path`.

@@ -15,10 +15,31 @@ pub fn pod_path(kind: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// The pod, or pod template, of an object.
-pub fn pod(object: &Value) -> Option<(&'static [&'static str], &Value)> {
-    let kind = object.get("kind")?.as_str()?;
-    Some((pod_path(kind)?, template(kind, object)?))
+/// A pod, or its template, in an object.
+#[derive(Debug, Clone, Copy)]
+pub struct Template<'v> {
+    /// The kind whose controller makes such pods of it.
+    pub kind: &'v str,
+    /// What leads to it.
+    pub path: &'static [&'static str],
+    /// The pod, or pod template.
+    pub pod: &'v Value,
+    /// Whether the object's own kind is one of Kubernetes' that make pods.
+    pub is_known: bool,
+}
+
+/// An object's pod; also in kinds that only their own operators know, if they keep a template where most do: the webhook
+/// sees their pods like all others. Everything that reads manifests asks here.
+pub fn pod(object: &Value) -> Option<Template<'_>> {
+    const USUAL: &str = "Deployment";
+    if let Some(kind) = object.get("kind").and_then(Value::as_str)
+        && let Some(path) = pod_path(kind)
+    {
+        return Some(Template { kind, path, pod: template(kind, object)?, is_known: true });
+    }
+    let pod = template(USUAL, object)?;
+    pod.get("spec")?.get("containers")?.as_array()?;
+    Some(Template { kind: USUAL, path: pod_path(USUAL)?, pod, is_known: false })
 }
 
 /// The pod, or pod template, of an object of this kind.

@@ -71,6 +71,13 @@ const TESTS: &[(&str, &str, &str, &str)] = &[
         "a_token_goes_to_no_address_that_only_a_manifest_names",
         "every_path_format_and_template_is_proved",
     ),
+    ("ESC706", "tests/check/programs.rs", "what_can_not_be_read_is_a_finding_and_hides_nothing_else", SAME),
+    (
+        "ESC707",
+        "tests/check/findings.rs",
+        "annotations_beside_the_pod_are_found",
+        "nothing_is_said_of_good_manifests",
+    ),
     // On a real API server.
     (
         "ESC801",

@@ -149,6 +149,11 @@ fn annotations_beside_the_pod_are_found() {
             "kind: Rollout\nmetadata: {name: r}\nspec:\n  template:\n    metadata: {annotations: {esc.pulumi.com/environment: acme}}\n    spec: {containers: [{name: a, command: [x]}]}\n",
             vec!["error ESC104 5:58 acme"],
         ),
+        // One that keeps its pods where nobody here looks.
+        (
+            "kind: ScaledJob\nmetadata: {name: r}\nspec:\n  jobs:\n  - template:\n      metadata: {annotations: {esc.pulumi.com/environment: acme}}\n      spec: {containers: [{name: a, command: [x]}]}\n",
+            vec!["warning ESC707 6:32 esc.pulumi.com/environment"],
+        ),
     ] {
         assert_eq!(found(text), expected, "{text}");
     }
@@ -241,7 +246,7 @@ fn misspelt_prefixes_are_found() {
 fn who_names_nothing_to_check_is_told() {
     for input in ["", "# nothing\n", "just words\n", "---\n---\n"] {
         let said = check(&[], input);
-        assert!(said.code == 0 && said.err.contains("nothing was checked"), "{input:?}: {said:?}");
+        assert!(said.code == 0 && said.out.contains("warning[ESC706]"), "{input:?}: {said:?}");
         assert_eq!(check(&["--strict"], input).code, 65, "{input:?}");
     }
 }

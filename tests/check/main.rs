@@ -14,6 +14,7 @@ mod formats;
 #[path = "../server/harness.rs"]
 #[allow(dead_code, reason = "another suite uses more of it")]
 mod harness;
+mod programs;
 mod resolve;
 mod robust;
 mod schema;
@@ -36,17 +37,14 @@ struct Said {
 
 /// Runs `check` in a directory, with nothing of the caller's environment that it would read.
 fn check_with(directory: &Path, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_esc-injector"))
-        .arg("check")
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(variables.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
+    command.arg("check").args(arguments).current_dir(directory).env_clear().envs(variables.iter().copied());
+    said(command, input)
+}
+
+fn said(mut command: Command, input: &str) -> Said {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     // It may refuse its arguments before it reads.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();

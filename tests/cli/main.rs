@@ -15,7 +15,7 @@
 //! Commands go to `sh`, so that pipes, redirections and variables are what they are; standard error goes where standard
 //! output goes. What differs from run to run is shown as `[DIR]`, `[URL]`, `[TOKEN]`, `[ID]`, `[TIME]` and
 //! `[VERSION]`.
-//! In the folders `get` and `run` a local server holds what lies in `environments`.
+//! In the folders `check`, `get` and `run` a local server holds what lies in `environments`.
 //!
 //! `UPDATE_CLI=1 cargo test --test cli` writes what is printed now; then it is read.
 #![allow(
@@ -86,7 +86,7 @@ fn typed(text: &str) -> (String, Vec<String>) {
 fn seen(path: &Path, text: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let command_folder = path.parent().unwrap().file_name().unwrap();
-    let server = ["get", "run"].iter().any(|name| command_folder == *name).then(Server::start);
+    let server = ["get", "run", "check"].iter().any(|name| command_folder == *name).then(Server::start);
     let (mut out, commands) = typed(text);
     assert!(!commands.is_empty(), "{} has no command", path.display());
     for command in commands {

@@ -76,10 +76,32 @@ fn injects_every_kind_that_makes_pods() {
         let out = stdout(&run(&["inject"], &yaml));
         assert!(out.contains("name: esc-agent"), "{kind}: {out}");
     }
-    for kind in ["ConfigMap", "Service", "Whatever"] {
-        let yaml = format!("# kept\n---\n{}", workload(kind));
+    for kind in ["ConfigMap", "Service"] {
+        let yaml = format!("# kept\n---\n{{kind: {kind}, spec: {{template: {{a: b}}}}}}\n");
         assert_eq!(stdout(&run(&["inject"], &yaml)), yaml);
     }
+}
+
+#[test]
+fn kinds_of_other_operators_are_injected_where_check_judges_them() {
+    let rollout = workload("Rollout").replacen('{', "\n{", 1);
+    let output = run(&["inject"], &rollout);
+    assert!(stdout(&output).contains("name: esc-agent"), "{output:?}");
+    assert_eq!(
+        stderr(&output),
+        "warning: Rollout/w: its kind is not one of Kubernetes' own; spec.template was taken for its pod's\n"
+    );
+    for (how, words) in
+        [("--diff", "+++ b/Rollout/w"), ("--patch", "\"Rollout/w\""), ("--explain", "Rollout/w in")]
+    {
+        assert!(stdout(&run(&["inject", how], &rollout)).contains(words), "{how}");
+    }
+    let said = run(&["check"], &rollout);
+    assert!(stdout(&said).contains("1 asks for injection"), "{said:?}");
+    // Who does not ask is nobody's to warn of.
+    let silent = rollout.replace("esc.pulumi.com", "example.com");
+    let output = run(&["inject"], &silent);
+    assert_eq!((stdout(&output), stderr(&output)), (silent, String::new()));
 }
 
 #[test]

@@ -5,11 +5,7 @@ use std::{collections::BTreeSet, fmt};
 
 use serde_json::Value;
 
-use super::{
-    Object, Template,
-    pod::{Checker, texts},
-    pod_of,
-};
+use super::{Object, pod::Checker};
 use crate::{
     codes::manifest as codes,
     inject::{
@@ -19,6 +15,8 @@ use crate::{
     manifest::{
         finding::Severity,
         locate::{Part, Step},
+        objects::texts,
+        workload::{self, Template},
     },
 };
 
@@ -27,7 +25,7 @@ pub struct Delivered<'m>(BTreeSet<(&'m str, &'m str)>);
 
 impl<'m> Delivered<'m> {
     pub fn of(objects: &[Object<'m>]) -> Self {
-        let pods = objects.iter().filter_map(|object| pod_of(object.value));
+        let pods = objects.iter().filter_map(|object| workload::pod(object.value));
         Self(
             pods.filter_map(|template| template.pod.get("metadata"))
                 .flat_map(|metadata| ours(metadata, "annotations"))
@@ -44,7 +42,7 @@ fn ours<'v>(metadata: &'v Value, list: &str) -> impl Iterator<Item = (&'v str, &
 
 /// Looks for keys of ours on an object, and between it and its pod.
 pub fn check(checker: &mut Checker<'_, '_>, object: &Object<'_>, delivered: &Delivered<'_>) {
-    let pod = pod_of(object.value);
+    let pod = workload::pod(object.value);
     let path = pod.map_or(&[][..], |template| template.path);
     // Everything that has metadata: the object, what a CronJob's job would have, the pod.
     for length in 0..=path.len() {
@@ -154,7 +152,7 @@ fn labels(
 }
 
 /// A kind, with its article.
-fn a(kind: &str) -> String {
+pub fn a(kind: &str) -> String {
     let article = if kind.starts_with(['A', 'E', 'I', 'O', 'U', 'o']) { "an" } else { "a" };
     format!("{article} {kind}")
 }

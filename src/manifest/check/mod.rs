@@ -4,13 +4,18 @@
 //! The rules for pods are `inject`'s own. What is added here is about manifests: annotations where nobody reads them,
 //! what the API server refuses before it asks the webhook, namespaces that are not open for injection.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
 use serde_json::Value;
 
 use super::{
-    finding::{Finding, Place, Severity, line_of},
+    finding::{Finding, Place, STDIN, Severity, Spot},
+    lines::{Lines, Position},
     locate::{Home, Locator, Span, Step},
+    objects,
     stream::{Piece, pieces},
     workload,
 };
@@ -20,6 +25,7 @@ use crate::{
     inject::{Policy, problem::one_line},
 };
 
+mod elsewhere;
 mod misplaced;
 mod pod;
 mod resolve;
@@ -32,8 +38,16 @@ pub use resolve::Opened;
 pub struct Input {
     /// The file's name; none for standard input.
     pub name: Option<String>,
-    /// What it holds.
-    pub text: String,
+    /// What it holds, or why it can't be read.
+    pub text: Result<String, String>,
+    /// The directory that was named and has it among others.
+    pub directory: Option<String>,
+}
+
+impl Input {
+    fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
 }
 
 /// Manifests, read.
@@ -46,6 +60,14 @@ pub struct Manifests<'a> {
 struct File<'a> {
     input: &'a Input,
     documents: Vec<Document<'a>>,
+    /// Counted for the first finding.
+    lines: OnceCell<Lines<'a>>,
+}
+
+impl<'a> File<'a> {
+    fn lines(&self) -> &Lines<'a> {
+        self.lines.get_or_init(|| Lines::new(self.input.text()))
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +75,8 @@ struct Document<'a> {
     piece: Piece<'a>,
     template: Option<&'a str>,
     locator: Locator<'a>,
+    /// Looked for with the first finding.
+    is_sensitive: OnceCell<bool>,
 }
 
 /// An object, and where it stands.
@@ -148,27 +172,48 @@ impl Collector<'_, '_> {
         object: Option<(&str, &str)>,
         message: &str,
     ) {
-        let Some((input, found)) = self.manifests.document(file, document) else { return };
-        let (line, columns, quote) = line_of(&input.text, &span);
+        let Some((holder, found)) = self.manifests.document(file, document) else { return };
+        let Position { line, columns, quote } = holder.lines().position(&span);
+        let is_sensitive = *found.is_sensitive.get_or_init(|| is_sensitive(&found.piece));
         let place = Place {
             input: file,
-            file: input.name.clone(),
-            line,
-            column: columns.start,
-            end_column: columns.end,
-            quote: (!is_sensitive(&found.piece)).then_some(quote),
+            file: holder.input.name.clone(),
+            spot: Some(Spot { line, column: columns.start, end_column: columns.end }),
+            quote: (!is_sensitive).then_some(quote),
             template: found.template.map(one_line),
         };
         // Fixes for getting to an environment speak of pods, and here it was a person who asked.
         let has_fix = !access::ALL.contains(&code);
         let object = object.map(|(name, namespace)| (one_line(name), one_line(namespace)));
-        let finding = Finding { severity, code, message: one_line(message), has_fix, object, place };
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
-        }
+        self.findings.push(Finding { severity, code, message: one_line(message), has_fix, object, place });
     }
 
+    /// Of a whole input.
+    fn push_whole(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        (input, name): (usize, Option<&str>),
+        words: impl Fn(&str) -> String,
+    ) {
+        let message = words(name.unwrap_or(STDIN));
+        let place = Place { input, file: name.map(str::to_owned), spot: None, quote: None, template: None };
+        self.findings.push(Finding {
+            severity,
+            code,
+            message: one_line(&message),
+            has_fix: true,
+            object: None,
+            place,
+        });
+    }
+
+    /// Each finding once, in the order of the text.
     fn finish(mut self) -> Vec<Finding> {
+        let mut seen = HashSet::new();
+        let is_first: Vec<bool> = self.findings.iter().map(|finding| seen.insert(finding)).collect();
+        let mut is_first = is_first.into_iter();
+        self.findings.retain(|_| is_first.next().unwrap_or(true));
         self.findings.sort_by(|a, b| (&a.place, a.severity).cmp(&(&b.place, b.severity)));
         self.findings
     }
@@ -204,47 +249,26 @@ fn reads_harmless(text: &str) -> bool {
         && kinds.all(|kind| kind == "Namespace" || workload::pod_path(kind).is_some())
 }
 
-/// A pod, or its template, in an object.
-#[derive(Clone, Copy)]
-struct Template<'v> {
-    /// The kind whose controller makes such pods of it.
-    kind: &'v str,
-    /// What leads to it.
-    path: &'static [&'static str],
-    pod: &'v Value,
-}
-
-/// An object's pod; also in kinds that only their own operators know, if they keep a template where most do: the webhook
-/// sees their pods like all others.
-fn pod_of(object: &Value) -> Option<Template<'_>> {
-    const USUAL: &str = "Deployment";
-    if let Some((path, pod)) = workload::pod(object) {
-        return Some(Template { kind: object.get("kind")?.as_str()?, path, pod });
-    }
-    let path = workload::pod_path(USUAL)?;
-    let pod = workload::template(USUAL, object)?;
-    pod.get("spec")?.get("containers")?.as_array()?;
-    Some(Template { kind: USUAL, path, pod })
-}
-
 impl<'a> Manifests<'a> {
     /// Reads the texts. What can't be read is a finding of [`Manifests::check`].
     pub fn read(inputs: &'a [Input]) -> Self {
         let document = |piece: Piece<'a>| Document {
             template: template(piece.text),
             locator: Locator::new(piece.text, piece.start),
+            is_sensitive: OnceCell::new(),
             piece,
         };
         let file = |input: &'a Input| File {
             input,
-            documents: pieces(&input.text).into_iter().map(document).collect(),
+            documents: pieces(input.text()).into_iter().map(document).collect(),
+            lines: OnceCell::new(),
         };
         Self { files: inputs.iter().map(file).collect() }
     }
 
-    fn document(&self, file: usize, document: usize) -> Option<(&'a Input, &Document<'a>)> {
+    fn document(&self, file: usize, document: usize) -> Option<(&File<'a>, &Document<'a>)> {
         let file = self.files.get(file)?;
-        Some((file.input, file.documents.get(document)?))
+        Some((file, file.documents.get(document)?))
     }
 
     fn locator(&self, file: usize, document: usize) -> Option<&Locator<'a>> {
@@ -262,7 +286,7 @@ impl<'a> Manifests<'a> {
         for (file, texts) in self.files.iter().enumerate() {
             for (document, found) in texts.documents.iter().enumerate() {
                 if let Ok(value) = &found.piece.value {
-                    visit(value, &mut Vec::new(), &mut |value, base| {
+                    objects::visit(value, &mut |value, base| {
                         objects.push(Object { file, document, base: base.to_vec(), value });
                     });
                 }
@@ -276,6 +300,7 @@ impl<'a> Manifests<'a> {
         let mut collector = Collector { manifests: self, findings: Vec::new() };
         self.unreadable(&mut collector);
         let objects = self.objects();
+        self.empty(&objects, &mut collector);
         let namespaces = pod::Namespaces::of(&objects);
         let mut checker = pod::Checker {
             manifests: self,
@@ -292,16 +317,42 @@ impl<'a> Manifests<'a> {
         for object in &objects {
             checker.object(object);
             misplaced::check(&mut checker, object, &delivered);
+            elsewhere::check(&mut checker, object);
         }
         checker.finish()
     }
 
+    /// What was named and has nothing in it: it may be another file or directory that was meant. Of a directory, all files
+    /// together.
+    fn empty(&self, objects: &[Object<'_>], collector: &mut Collector<'_, '_>) {
+        let named = |file: usize| {
+            let input = self.files.get(file).map(|file| file.input);
+            input.map(|Input { name, directory, .. }| directory.as_ref().or(name.as_ref()))
+        };
+        let told = collector.findings.iter().map(|finding| finding.place.input);
+        let full: BTreeSet<_> = told.chain(objects.iter().map(|object| object.file)).map(named).collect();
+        let mut seen = BTreeSet::new();
+        for file in 0..self.files.len() {
+            let Some(name) = named(file) else { continue };
+            if !full.contains(&Some(name)) && seen.insert(name) {
+                let at = (file, name.map(String::as_str));
+                let words = |name: &str| format!("there is no manifest in {name}");
+                collector.push_whole(Severity::Warning, codes::EMPTY, at, words);
+            }
+        }
+    }
+
     fn unreadable(&self, collector: &mut Collector<'_, '_>) {
         for (file, texts) in self.files.iter().enumerate() {
+            if let Err(why) = &texts.input.text {
+                let at = (file, texts.input.name.as_deref());
+                let words = |name: &str| format!("{name} can't be read: {why}");
+                collector.push_whole(Severity::Error, codes::UNREADABLE, at, words);
+            }
             for (document, found) in texts.documents.iter().enumerate() {
                 let Err(error) = &found.piece.value else { continue };
                 let start = error.mark.map_or(found.piece.start, |mark| mark.byte);
-                let rest = texts.input.text.get(start..).unwrap_or_default();
+                let rest = texts.input.text().get(start..).unwrap_or_default();
                 // The place itself may be the end of the text or of a line.
                 let end =
                     start + rest.chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
@@ -317,29 +368,4 @@ impl<'a> Manifests<'a> {
 fn template(text: &str) -> Option<&str> {
     let mut comments = text.lines().take_while(|line| line.starts_with('#') || line.trim().is_empty());
     comments.find_map(|line| line.strip_prefix("# Source: ")).map(str::trim)
-}
-
-/// Every object of a document with what leads to it.
-fn visit<'v>(value: &'v Value, base: &mut Vec<Step>, see: &mut impl FnMut(&'v Value, &[Step])) {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    let (items, key) = match value {
-        Value::Array(items) => (items, None),
-        _ => match value.get("items").and_then(Value::as_array) {
-            Some(items) if is_list => (items, Some("items")),
-            _ => {
-                if value.is_object() {
-                    see(value, base);
-                }
-                return;
-            }
-        },
-    };
-    let depth = base.len();
-    base.extend(key.map(Step::from));
-    for (index, item) in items.iter().enumerate() {
-        base.push(Step::Index(index));
-        visit(item, base, see);
-        base.pop();
-    }
-    base.truncate(depth);
 }

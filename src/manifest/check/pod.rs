@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Asking, At, Checked, Collector, Manifests, Object, Refused, Summary, Template, pod_of};
+use super::{Asking, At, Checked, Collector, Manifests, Object, Refused, Summary};
 use crate::{
     agent::plan::{self, Plan},
     codes::{Code, annotations as said, installation, manifest as codes, pod as pods},
@@ -17,7 +17,8 @@ use crate::{
     manifest::{
         finding::Severity,
         locate::{self, Home, Part, Place, Step},
-        workload::{self, Made},
+        objects::{self, texts},
+        workload::{self, Made, Template},
     },
 };
 
@@ -32,21 +33,11 @@ struct Known<'m> {
 impl<'m> Namespaces<'m> {
     pub fn of(objects: &[Object<'m>]) -> Self {
         let known = |object: &Object<'m>| {
-            if object.kind() != Some("Namespace") {
-                return None;
-            }
-            let metadata = object.value.get("metadata")?;
-            let says = Namespace::read(texts(metadata, "labels"), texts(metadata, "annotations"));
-            Some((metadata.get("name")?.as_str()?.to_owned(), Known { says, object: object.clone() }))
+            let (name, says) = objects::namespace(object.value)?;
+            Some((name.to_owned(), Known { says, object: object.clone() }))
         };
         Self(objects.iter().filter_map(known).collect())
     }
-}
-
-/// The texts of an object's labels or annotations.
-pub fn texts<'v>(metadata: &'v Value, key: &str) -> impl Iterator<Item = (&'v str, &'v str)> {
-    let entries = metadata.get(key).and_then(Value::as_object).into_iter().flatten();
-    entries.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
 }
 
 /// What is missing, and what the pod's namespace may supply.
@@ -70,7 +61,7 @@ impl Checker<'_, '_> {
     pub fn object(&mut self, object: &Object<'_>) {
         if object.kind() == Some("Namespace") {
             self.namespace(object);
-        } else if let Some(template) = pod_of(object.value) {
+        } else if let Some(template) = workload::pod(object.value) {
             let path: Vec<Step> = template.path.iter().map(|&key| key.into()).collect();
             self.pod(object, &[object.base.as_slice(), &path].concat(), template);
         }
@@ -159,14 +150,16 @@ impl Checker<'_, '_> {
                         continue;
                     }
                     let is_unsure = known.is_none() && MAY_BE_DEFAULTS.contains(&code);
-                    let (severity, more) = if is_unsure {
-                        let more =
-                            format!("; namespace {namespace}, which is not among the input, may say it");
-                        (Severity::Warning, more)
+                    let (severity, text) = if is_unsure {
+                        // What that namespace says, nobody here knows.
+                        let message = message.replace(" and on its namespace", "");
+                        let text = format!(
+                            "{subject}: {message}; namespace {namespace}, which is not among the input, may say it"
+                        );
+                        (Severity::Warning, text)
                     } else {
-                        (Severity::Error, String::new())
+                        (Severity::Error, format!("{subject}: {message}"))
                     };
-                    let text = format!("{subject}: {message}{more}");
                     self.collector.push(severity, code, at(&subject, code), about, &text);
                 }
             }
@@ -197,7 +190,7 @@ impl Checker<'_, '_> {
 
     /// What the API server refuses before anybody else looks at it.
     fn annotations(&mut self, object: &Object<'_>, home: &Home<'_, '_>, about: Option<(&str, &str)>) {
-        let pod = pod_of(object.value).map_or(object.value, |template| template.pod);
+        let pod = workload::pod(object.value).map_or(object.value, |template| template.pod);
         let annotations = pod.get("metadata").and_then(|metadata| metadata.get("annotations"));
         for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
             let path = home.path(&["metadata", "annotations", key]);

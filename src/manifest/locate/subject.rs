@@ -1,6 +1,6 @@
 //! Where what a problem is about stands in a manifest.
 
-use super::{Locator, Part, Span, Step, target, text_of};
+use super::{Locator, Part, Span, Step, text_of};
 use crate::{
     inject::{
         keys::{Key, PREFIX},
@@ -73,12 +73,15 @@ impl Home<'_, '_> {
     }
 
     fn element_of(&self, list: &[Step], member: &str, text: &str) -> Option<Vec<Step>> {
-        let element = |index: usize| [list, &[Step::Index(index)]].concat();
-        let elements = (0..).map(element).take_while(|element| self.locator.find(element).is_some());
-        let member = |element: &Vec<Step>| [element.as_slice(), &[member.into()]].concat();
-        elements
-            .map(|element| member(&element))
-            .find(|path| self.locator.find(path).is_some_and(|field| text_of(field.value) == Some(text)))
+        let found = self.locator.target(self.locator.find(list)?.value)?;
+        let NodeKind::Sequence(items, _) = &found.kind else { return None };
+        let member = Step::from(member);
+        let is_it = |item| {
+            let field = self.locator.enter(item, &member);
+            field.is_some_and(|field| text_of(field.value) == Some(text))
+        };
+        let index = items.iter().position(is_it)?;
+        Some([list, &[Step::Index(index), member]].concat())
     }
 
     fn container_path(&self, name: &str) -> Option<Vec<Step>> {
@@ -103,7 +106,7 @@ impl Home<'_, '_> {
 
     fn first_of_ours(&self) -> Option<Span> {
         let annotations = self.locator.find(&self.path(&["metadata", "annotations"]))?.value;
-        let NodeKind::Mapping(entries, _) = &target(self.locator.anchors(), annotations)?.kind else {
+        let NodeKind::Mapping(entries, _) = &self.locator.target(annotations)?.kind else {
             return None;
         };
         let key = entries.iter().filter_map(|(key, _)| text_of(key)).find(|key| key.starts_with(PREFIX))?;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use similar::{ChangeTag, TextDiff};
+use similar::{Algorithm, ChangeTag, TextDiff};
 
 use crate::inject::problem::one_line;
 
@@ -15,7 +15,9 @@ const NAME: Style = Style::new().bold();
 /// Writes the difference in the unified format, which `patch` reads, too.
 pub fn write(out: &mut dyn Write, name: &str, before: &str, after: &str) -> io::Result<()> {
     let name = one_line(name);
-    let diff = TextDiff::from_lines(before, after);
+    // Where many lines change, the usual algorithm takes time by their square. Manifests have enough lines that are there
+    // once, such as names, for this one to find its way by.
+    let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(before, after);
     writeln!(out, "{NAME}--- a/{name}{NAME:#}\n{NAME}+++ b/{name}{NAME:#}")?;
     for hunk in diff.unified_diff().iter_hunks() {
         writeln!(out, "{PLACE}{}{PLACE:#}", hunk.header())?;

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use super::summary as count;
-use crate::manifest::{check::Summary, finding::Finding};
+use crate::manifest::{
+    check::Summary,
+    finding::{Finding, Spot},
+};
 
 /// Writes one command for each finding, and what was looked at as a line of the log.
 pub fn write(out: &mut dyn Write, findings: &[Finding], summary: &Summary) -> io::Result<()> {
@@ -13,16 +16,23 @@ pub fn write(out: &mut dyn Write, findings: &[Finding], summary: &Summary) -> io
     writeln!(out, "{}", count(findings, summary))
 }
 
+/// A command for what kept everything from being checked.
+pub fn failure(message: &str) -> String {
+    format!("::error title=esc-injector check::{}", data(message))
+}
+
 fn command(finding: &Finding) -> String {
     let Finding { severity, code, message, has_fix, object, place } = finding;
     let mut properties = Vec::new();
     // Without a file of the repository there is nothing to show a line of.
     if let Some(file) = &place.file {
         properties.push(format!("file={}", property(file.strip_prefix("./").unwrap_or(file))));
-        properties.push(format!("line={0},endLine={0}", place.line));
+    }
+    if let (Some(_), Some(Spot { line, column, end_column })) = (&place.file, place.spot) {
+        properties.push(format!("line={line},endLine={line}"));
         // Inclusive, and at least the one character.
-        let last = place.end_column.max(place.column + 1) - 1;
-        properties.push(format!("col={},endColumn={last}", place.column));
+        let last = end_column.max(column + 1) - 1;
+        properties.push(format!("col={column},endColumn={last}"));
     }
     properties.push(format!("title={}", property(&format!("{code} {}", code.entry().title))));
     let mut text =
@@ -52,7 +62,7 @@ mod tests {
     use super::command;
     use crate::{
         codes::annotations::PATH,
-        manifest::finding::{Finding, Place, Severity},
+        manifest::finding::{Finding, Place, Severity, Spot},
     };
 
     #[test]
@@ -60,9 +70,7 @@ mod tests {
         let place = Place {
             input: 0,
             file: Some("a,b:c%d\n.yaml".to_owned()),
-            line: 3,
-            column: 5,
-            end_column: 5,
+            spot: Some(Spot { line: 3, column: 5, end_column: 5 }),
             quote: None,
             template: None,
         };

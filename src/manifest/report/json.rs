@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::count;
 use crate::manifest::{
     check::Summary,
-    finding::{Finding, Severity},
+    finding::{Finding, Severity, Spot},
 };
 
 /// All of it as one object.
@@ -27,6 +27,7 @@ pub fn value(findings: &[Finding], summary: &Summary) -> Value {
 fn one(finding: &Finding) -> Value {
     let Finding { severity, code, message, has_fix, object, place } = finding;
     let (object, namespace) = object.clone().unzip();
+    let number = |of: fn(Spot) -> usize| place.spot.map(of);
     json!({
         "severity": severity.word(),
         "code": code.id(),
@@ -36,9 +37,9 @@ fn one(finding: &Finding) -> Value {
         "object": object,
         "namespace": namespace,
         "file": place.file,
-        "line": place.line,
-        "column": place.column,
-        "endColumn": place.end_column,
+        "line": number(|spot| spot.line),
+        "column": number(|spot| spot.column),
+        "endColumn": number(|spot| spot.end_column),
         "template": place.template,
     })
 }

@@ -13,7 +13,8 @@ use crate::{
     inject::problem::one_line,
     manifest::{
         check::Summary,
-        finding::{Finding, Severity},
+        finding::{Finding, Severity, Spot},
+        lines::Quote,
     },
 };
 
@@ -70,7 +71,7 @@ fn one(out: &mut dyn Write, finding: &Finding, is_first: bool, width: usize) -> 
             _ => writeln!(out, "{BOLD}{line}{BOLD:#}")?,
         }
     }
-    let number = place.line.to_string();
+    let number = place.spot.map_or_else(|| " ".to_owned(), |spot| spot.line.to_string());
     let gutter = " ".repeat(number.len());
     let mut at = place.describe();
     if let Some((object, namespace)) = object {
@@ -80,9 +81,10 @@ fn one(out: &mut dyn Write, finding: &Finding, is_first: bool, width: usize) -> 
     if let Some(template) = &place.template {
         arrow(out, &gutter, "  =", &format!("rendered from {template}"), width)?;
     }
-    if let Some(quote) = &place.quote {
+    if let (Some(Quote { text, before }), Some(Spot { column, end_column, .. })) = (&place.quote, place.spot)
+    {
         let room = width.saturating_sub(number.len() + 4).max(8);
-        let (line, from, length) = cropped(quote, place.column - 1, place.end_column - place.column, room);
+        let (line, from, length) = cropped(text, *before, end_column.saturating_sub(column), room);
         writeln!(out, " {QUIET}{number} |{QUIET:#} {line}")?;
         let marks = "^".repeat(length);
         writeln!(out, " {QUIET}{gutter} |{QUIET:#} {}{style}{marks}{style:#}", " ".repeat(from))?;

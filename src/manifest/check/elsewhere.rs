@@ -1,0 +1,86 @@
+//! Annotations of ours deep in objects whose kind only its own operator knows. Its pods are injected like all others, and
+//! nobody here can say which they will be: silence would look like consent.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::{Object, misplaced::a, pod::Checker};
+use crate::{
+    codes::manifest as codes,
+    inject::keys::{Key, PREFIX},
+    manifest::{
+        finding::Severity,
+        locate::{Part, Step},
+        objects::texts,
+        workload,
+    },
+};
+
+/// Looks for them, but where the object is known to keep its pod.
+pub fn check(checker: &mut Checker<'_, '_>, object: &Object<'_>) {
+    let template = workload::pod(object.value);
+    let kind = object.kind().filter(|kind| !kind.is_empty());
+    if template.is_some_and(|template| template.is_known) || kind == Some("Namespace") {
+        return;
+    }
+    let known: Vec<Step> =
+        template.into_iter().flat_map(|template| template.path).map(|&key| key.into()).collect();
+    let mut found = Vec::new();
+    below(object.value, &mut Vec::new(), &mut found);
+    for (holder, key) in found.into_iter().filter(|(holder, _)| !holder.is_empty() && *holder != known) {
+        let text = format!(
+            "{PREFIX}{key} stands in {}, and whether {} makes pods of that is not known here: it was not checked",
+            describe(&holder),
+            kind.map_or_else(|| a("object without a kind"), a),
+        );
+        let below = ["metadata".into(), "annotations".into(), Step::Key(format!("{PREFIX}{key}"))];
+        let path = [object.base.as_slice(), &holder, &below].concat();
+        let Some(locator) = checker.manifests.locator(object.file, object.document) else { return };
+        let span = locator.field(&path, Part::Key).unwrap_or_else(|| locator.nearest(&path));
+        let (name, namespace) = (object.name(), object.namespace(checker.default_namespace).to_owned());
+        let at = (object.file, object.document, span);
+        let code = codes::UNKNOWN_TEMPLATE;
+        checker.collector.push(Severity::Warning, code, at, Some((&name, &namespace)), &text);
+    }
+}
+
+/// What has metadata with annotations of ours, and the first of them. The reader has limited the depth.
+fn below<'v>(value: &'v Value, path: &mut Vec<Step>, found: &mut Vec<(Vec<Step>, &'v str)>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                path.push(Step::Index(index));
+                below(item, path, found);
+                path.pop();
+            }
+        }
+        Value::Object(members) => {
+            let metadata = members.get("metadata").into_iter();
+            let mut ours = metadata.flat_map(|metadata| texts(metadata, "annotations"));
+            let first =
+                ours.find_map(|(key, _)| key.strip_prefix(PREFIX).filter(|key| *key != Key::Status.name()));
+            found.extend(first.map(|key| (path.clone(), key)));
+            for (key, member) in members {
+                path.push(Step::Key(key.clone()));
+                below(member, path, found);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `spec.groups[0].template`.
+fn describe(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        // A text takes whatever is written to it.
+        let _ = match step {
+            Step::Key(key) if text.is_empty() => write!(text, "{key}"),
+            Step::Key(key) => write!(text, ".{key}"),
+            Step::Index(index) => write!(text, "[{index}]"),
+        };
+    }
+    text
+}
