@@ -25,6 +25,7 @@ mod access;
 pub mod audit;
 mod error;
 mod evaluation;
+pub mod exposure;
 pub mod identity;
 mod jwt;
 mod keyfile;
@@ -46,6 +47,7 @@ mod wire;
 
 pub use access::{NoRandomness, new_token};
 use error::ApiError;
+use names::listed;
 pub use offline::{Kept, KeptError};
 pub use policy::Right;
 pub use signing::SigningKeyError;
@@ -143,6 +145,28 @@ pub enum ConfigError {
         name: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// There is an organization without definitions.
+    #[error(
+        "--organization {name}: {} has no such folder, and its top-level folders are the organizations; there {}",
+        path.display(),
+        listed(known)
+    )]
+    NoFolder {
+        /// As it was given.
+        name: String,
+        /// The directory of the definitions.
+        path: PathBuf,
+        /// The folders that could be meant.
+        known: Vec<String>,
+    },
+    /// The URL that we are known by.
+    #[error(
+        "--public-url {url}: it must be an http or https URL without user, query and fragment, such as https://esc.example"
+    )]
+    PublicUrl {
+        /// As it was given.
+        url: String,
     },
     /// What is kept can't be had.
     #[error(transparent)]
@@ -245,6 +269,11 @@ impl Server {
         for name in &config.organizations {
             check_organization(name)
                 .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
+        }
+        if let Some(url) = &config.external.url
+            && !signing::is_origin(url)
+        {
+            return Err(ConfigError::PublicUrl { url: url.clone() });
         }
         let signing_key = config.storage.signing_key();
         let storage::Opened { store, vault, writable, audit } =

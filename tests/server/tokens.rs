@@ -57,7 +57,7 @@ impl Server {
     }
 
     fn resume(&mut self) {
-        let mut command = command(&["--listen", "127.0.0.1:0", "--organization", "acme", "--data"]);
+        let mut command = command(&["--listen", "127.0.0.1:0", "--organization", "acme,zeta", "--data"]);
         let (child, url) = start(command.arg(self.data()));
         (self.child, self.url) = (Some(child), url);
     }
