@@ -23,6 +23,7 @@ use crate::{
 
 mod access;
 pub mod audit;
+mod denials;
 mod error;
 mod evaluation;
 pub mod exposure;
@@ -60,6 +61,9 @@ const MAX_EVALUATIONS: usize = 4;
 
 /// How long rotations may take to finish at the end. Kubernetes gives a pod 30 seconds, of which requests have had 5.
 const LAST_TASKS: Duration = Duration::from_secs(22);
+
+/// How often the lines of refusals that were counted are looked for.
+const COUNTED: Duration = Duration::from_secs(60);
 
 /// What a server needs to know.
 #[derive(Debug)]
@@ -242,6 +246,17 @@ impl App {
         .await
     }
 
+    /// Has refusals that were counted written into the audit log. Nobody waits for them: what fails is told in the log.
+    async fn counted(self: &Arc<Self>, write: impl FnOnce(&audit::Audit) -> io::Result<()> + Send + 'static) {
+        let written = self.blocking(move |app| {
+            if let Some(Err(error)) = app.audit.as_ref().map(write) {
+                tracing::error!(%error, "the audit log can't be written");
+            }
+            Ok(())
+        });
+        let _ = written.await;
+    }
+
     /// The most that somebody may do with an environment. Blocks.
     fn most(
         &self,
@@ -328,11 +343,25 @@ impl Server {
             self.app.signer.known_as(&format!("{scheme}://{address}"));
         }
         let tasks = self.app.tasks.clone();
+        let app = Arc::clone(&self.app);
+        let counted = tokio::spawn(write_counted(Arc::clone(&self.app)));
         listener::serve(listener, self.tls, routes::router(self.app), shutdown).await;
+        counted.abort();
+        app.counted(audit::Audit::write_rest).await;
+        drop(app);
         tasks.close();
         if tokio::time::timeout(LAST_TASKS, tasks.wait()).await.is_err() {
             tracing::error!("rotations were still running at the end: what they rotate is lost");
         }
+    }
+}
+
+/// Keeps the audit log from being silent about what goes on while nothing else happens.
+async fn write_counted(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(COUNTED).await;
+        let now = app.now();
+        app.counted(move |audit| audit.write_due(now)).await;
     }
 }
 
