@@ -15,6 +15,7 @@ use crate::{
     esc::{reference::Reference, value::Value},
     inject::Policy,
     secret::Secret,
+    server::exposure,
 };
 
 /// How long a command waits for an environment: providers may be slow. It tries once; a person tries again.
@@ -129,6 +130,9 @@ const VARIABLE: &str = "PULUMI_ACCESS_TOKEN";
 /// The token in a file, or in the variable that ESC's own tools read.
 pub fn credentials(file: Option<PathBuf>) -> Result<Credentials, Failure> {
     if let Some(file) = file {
+        if let Some(warning) = exposure::warning("--token-file", &file) {
+            warn(&warning);
+        }
         return Ok(Credentials::Static { file });
     }
     let token = std::env::var(VARIABLE).ok().map(Secret::from);

@@ -23,7 +23,7 @@ use crate::{
     esc::pattern::Pattern,
     secret::Secret,
     server::{
-        Clock, Config, ConfigError, External, Right, Server, Storage,
+        Clock, Config, ConfigError, External, Right, Server, Storage, exposure,
         identity::{self, Issuer},
         new_token,
     },
@@ -240,12 +240,8 @@ impl Args {
         if tokens.iter().any(Secret::is_empty) {
             return Err(Failure::new(Exit::Usage, "--token is empty"));
         }
-        let authorities = match &self.external_ca {
-            Some(path) => Some(fs::read_to_string(path).map_err(|error| {
-                failure(Exit::Configuration, &format!("--external-ca {}", path.display()), &error)
-            })?),
-            None => None,
-        };
+        let authorities = self.external_ca.as_deref().map(read_authorities).transpose()?;
+        let hosts = self.external_host.iter().map(|text| host(text)).collect::<Result<_, _>>()?;
         let mut issuers = match &self.issuers {
             Some(path) => identity::read(path)
                 .map_err(|error| Failure::new(Exit::Configuration, format!("--issuers {error}")))?,
@@ -254,6 +250,21 @@ impl Args {
         if let (Some(url), Some(key_set), Some(subject)) =
             (self.oidc_issuer, self.oidc_jwks, self.oidc_subject)
         {
+            let given = [("--oidc-issuer", &url), ("--oidc-subject", &subject)];
+            let audiences = self.oidc_audience.iter().map(|audience| ("--oidc-audience", audience));
+            if let Some((flag, _)) =
+                given.into_iter().chain(audiences).find(|(_, text)| text.trim().is_empty())
+            {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("{flag} is empty: nobody's token would fit it"),
+                ));
+            }
+            identity::check_key_set(&key_set).map_err(|reason| {
+                let path = key_set.display();
+                let fix = "write what `kubectl get --raw /openid/v1/jwks` says into it";
+                Failure::new(Exit::Configuration, format!("--oidc-jwks {path}: {reason}; {fix}"))
+            })?;
             issuers.push(Issuer::of_subjects(url, key_set, Pattern::new(subject), self.oidc_audience));
         }
         let tls = match (self.tls_cert, self.tls_key) {
@@ -282,12 +293,7 @@ impl Args {
             users: self.user_rights.unwrap_or(UserRights::Write).into(),
             issuers,
             audit: self.audit_log,
-            external: External {
-                url: self.public_url,
-                signing_key: self.signing_key,
-                hosts: self.external_host.into_iter().map(Pattern::new).collect(),
-                authorities,
-            },
+            external: External { url: self.public_url, signing_key: self.signing_key, hosts, authorities },
             test_providers: self.test_providers,
             tls,
             clock: Clock::system(),
@@ -295,7 +301,39 @@ impl Args {
     }
 }
 
+/// A pattern of hosts as URLs have them, and nothing that would never fit one.
+fn host(text: &str) -> Result<Pattern, Failure> {
+    let port = text.contains(':') && !text.starts_with('[');
+    if text.is_empty() || port || text.contains(['/', '@']) || text.contains(char::is_whitespace) {
+        let message = format!(
+            "--external-host {text:?}: it must be a host without scheme, port and path, such as *.example.com or [::1]"
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(Pattern::new(text.to_ascii_lowercase()))
+}
+
+fn read_authorities(path: &Path) -> Result<String, Failure> {
+    let what = format!("--external-ca {}", path.display());
+    let pem = fs::read_to_string(path).map_err(|error| failure(Exit::Configuration, &what, &error))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(pem),
+        Ok(_) => Err(Failure::new(Exit::Configuration, format!("{what}: no certificate in it"))),
+        Err(error) => Err(failure(Exit::Configuration, &what, &error)),
+    }
+}
+
+/// Says in the log that others can use a file that they should not, and goes on: what is in a volume of a pod is often
+/// for everybody in it to read.
+fn warn_of(flag: &str, path: &Path) {
+    if let Some(warning) = exposure::warning(flag, path) {
+        tracing::warn!("{warning}");
+    }
+}
+
 fn read_tokens(path: &Path) -> Result<Vec<Secret>, Failure> {
+    warn_of("--token-file", path);
     let what = format!("--token-file {}", path.display());
     let text = Secret::new(fs::read(path).map_err(|error| failure(Exit::Configuration, &what, &error))?);
     let text = text
@@ -320,12 +358,23 @@ fn read_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>,
         let message = format!("--tls-cert {}: no certificate in it", certificate.display());
         return Err(Failure::new(Exit::Configuration, message));
     }
+    warn_of("--tls-key", key);
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--tls-key", key, &error))?;
     let mut config =
         rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-            .map_err(|error| unusable("--tls-cert", certificate, &error))?;
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => Failure::new(
+                    Exit::Configuration,
+                    format!(
+                        "--tls-key {} is not the key of the certificate in --tls-cert {}",
+                        key.display(),
+                        certificate.display()
+                    ),
+                ),
+                error => unusable("--tls-cert", certificate, &error),
+            })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

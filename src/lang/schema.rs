@@ -89,6 +89,25 @@ impl Schema {
         Self { properties, required, ..Self::of_type("object") }
     }
 
+    /// The same, without others.
+    #[must_use]
+    pub fn closed(mut self) -> Self {
+        self.additional = Some(Box::new(Self::never()));
+        self
+    }
+
+    /// Accepts whole numbers within limits.
+    pub fn whole_number(least: usize, most: usize) -> Self {
+        let limit = |number: usize| Decimal::parse(&number.to_string());
+        let (minimum, maximum, multiple_of) = (limit(least), limit(most), limit(1));
+        Self { minimum, maximum, multiple_of, ..Self::of_type("number") }
+    }
+
+    /// Accepts strings that are not empty.
+    pub fn text() -> Self {
+        Self { length: Bounds { least: Some(1), most: None }, ..Self::string() }
+    }
+
     /// The same, with these properties optional.
     #[must_use]
     pub fn optional(mut self, names: &[&str]) -> Self {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{
+    access::unknown_property,
     budget::Budget,
     decimal::Decimal,
     diagnostic::Range,
@@ -282,8 +283,14 @@ impl<'v> Validator<'v> {
         }
         if !schema.properties.is_empty() || schema.additional.is_some() {
             for (key, value) in properties {
-                if let Some(schema) = schema.properties.get(key).or(schema.additional.as_deref()) {
-                    fits &= self.value(value, schema);
+                match schema.properties.get(key).or(schema.additional.as_deref()) {
+                    Some(never) if never.is_never() && !self.root.is_secret() => {
+                        let known = schema.properties.keys().map(|name| &**name);
+                        let summary = unknown_property(key, known, true);
+                        fits = self.fail(At { place: value.place(), path: at.path }, summary);
+                    }
+                    Some(schema) => fits &= self.value(value, schema),
+                    None => {}
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The audit log: one JSON line for every request that got as far as an environment, a token or an exchange.
 //!
 //! Who, what, on what, which revision, from where, and how it ended. Never a value, a token, a session or a body.
+//! What is refused to callers who have not signed in may share lines (`denials`): there is no end to it.
 //! Append-only; a line is in the file before the answer is on its way, and an answer that can't be recorded is not
 //! given.
 
@@ -10,12 +11,12 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::rfc3339;
+use super::{denials::Denials, rfc3339};
 
 /// One line. Times are RFC 3339, to the second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,12 @@ pub struct Entry {
     /// The client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// How many refusals this line stands for: those like an earlier one, of callers who have not signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// When that earlier one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 impl Entry {
@@ -62,6 +69,8 @@ impl Entry {
             status,
             outcome: Outcome::of(status),
             from: None,
+            count: None,
+            since: None,
         }
     }
 }
@@ -102,6 +111,7 @@ struct Log {
     file: File,
     /// Whether the last line may have no end: the next one then begins on a line of its own.
     torn: bool,
+    denials: Denials,
 }
 
 /// The audit log can't be written.
@@ -124,21 +134,51 @@ impl Audit {
                 file.seek(SeekFrom::End(-1))?;
                 file.read_exact(&mut last)?;
             }
-            Ok(Self(Mutex::new(Log { file, torn: last != *b"\n" })))
+            Ok(Self(Mutex::new(Log { file, torn: last != *b"\n", denials: Denials::default() })))
         };
         open().map_err(|source| AuditError { path: path.to_owned(), source })
     }
 
     /// Adds a line.
     pub(super) fn record(&self, entry: &Entry) -> io::Result<()> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut line = if log.torn { b"\n".to_vec() } else { Vec::new() };
+        self.log().write(entry)
+    }
+
+    /// Takes in what was refused to somebody who has not signed in: it has a line, or is counted in one.
+    pub(super) fn refused(&self, entry: &Entry, now: u64) -> io::Result<()> {
+        let mut log = self.log();
+        let lines = log.denials.add(entry, now);
+        lines.iter().try_for_each(|line| log.write(line))
+    }
+
+    /// Writes the lines of what was counted long enough.
+    pub(super) fn write_due(&self, now: u64) -> io::Result<()> {
+        let mut log = self.log();
+        let lines = log.denials.due(now);
+        lines.iter().try_for_each(|line| log.write(line))
+    }
+
+    /// Writes the lines of all that was counted.
+    pub(super) fn write_rest(&self) -> io::Result<()> {
+        let mut log = self.log();
+        let lines = log.denials.rest();
+        lines.iter().try_for_each(|line| log.write(line))
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        let mut line = if self.torn { b"\n".to_vec() } else { Vec::new() };
         serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
         // One write, so that whoever ends the process leaves a line or none. A full disk may leave a part.
-        log.torn = true;
-        log.file.write_all(&line)?;
-        log.torn = false;
+        self.torn = true;
+        self.file.write_all(&line)?;
+        self.torn = false;
         Ok(())
     }
 }

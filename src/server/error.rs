@@ -90,6 +90,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NoOrganization(_)
+            | StoreError::UnknownOrganization { .. }
             | StoreError::NoEnvironment(_)
             | StoreError::NoVersion { .. }
             | StoreError::Retracted { .. } => StatusCode::NOT_FOUND,

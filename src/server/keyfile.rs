@@ -2,9 +2,25 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
 };
+
+use super::exposure;
+use crate::secret::Secret;
+
+/// Reads a key file, at most so many bytes of it. None if others can use it.
+pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Secret>> {
+    let file = File::open(path)?;
+    if exposure::excess(&file.metadata()?) != 0 {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    let read = file.take(most).read_to_end(&mut text);
+    // Wiped, whatever became of reading it.
+    let text = Secret::new(text);
+    read.map(|_| Some(text))
+}
 
 /// Makes a key file, which must not be there yet. It is on the disk when this returns.
 pub(super) fn create(path: &Path, text: &[u8]) -> io::Result<()> {

@@ -23,8 +23,10 @@ use crate::{
 
 mod access;
 pub mod audit;
+mod denials;
 mod error;
 mod evaluation;
+pub mod exposure;
 pub mod identity;
 mod jwt;
 mod keyfile;
@@ -46,6 +48,7 @@ mod wire;
 
 pub use access::{NoRandomness, new_token};
 use error::ApiError;
+use names::listed;
 pub use offline::{Kept, KeptError};
 pub use policy::Right;
 pub use signing::SigningKeyError;
@@ -58,6 +61,9 @@ const MAX_EVALUATIONS: usize = 4;
 
 /// How long rotations may take to finish at the end. Kubernetes gives a pod 30 seconds, of which requests have had 5.
 const LAST_TASKS: Duration = Duration::from_secs(22);
+
+/// How often the lines of refusals that were counted are looked for.
+const COUNTED: Duration = Duration::from_secs(60);
 
 /// What a server needs to know.
 #[derive(Debug)]
@@ -144,6 +150,28 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is an organization without definitions.
+    #[error(
+        "--organization {name}: {} has no such folder, and its top-level folders are the organizations; there {}",
+        path.display(),
+        listed(known)
+    )]
+    NoFolder {
+        /// As it was given.
+        name: String,
+        /// The directory of the definitions.
+        path: PathBuf,
+        /// The folders that could be meant.
+        known: Vec<String>,
+    },
+    /// The URL that we are known by.
+    #[error(
+        "--public-url {url}: it must be an http or https URL without user, query and fragment, such as https://esc.example"
+    )]
+    PublicUrl {
+        /// As it was given.
+        url: String,
+    },
     /// What is kept can't be had.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -218,6 +246,17 @@ impl App {
         .await
     }
 
+    /// Has refusals that were counted written into the audit log. Nobody waits for them: what fails is told in the log.
+    async fn counted(self: &Arc<Self>, write: impl FnOnce(&audit::Audit) -> io::Result<()> + Send + 'static) {
+        let written = self.blocking(move |app| {
+            if let Some(Err(error)) = app.audit.as_ref().map(write) {
+                tracing::error!(%error, "the audit log can't be written");
+            }
+            Ok(())
+        });
+        let _ = written.await;
+    }
+
     /// The most that somebody may do with an environment. Blocks.
     fn most(
         &self,
@@ -245,6 +284,11 @@ impl Server {
         for name in &config.organizations {
             check_organization(name)
                 .map_err(|reason| ConfigError::OrganizationName { name: name.clone(), reason })?;
+        }
+        if let Some(url) = &config.external.url
+            && !signing::is_origin(url)
+        {
+            return Err(ConfigError::PublicUrl { url: url.clone() });
         }
         let signing_key = config.storage.signing_key();
         let storage::Opened { store, vault, writable, audit } =
@@ -299,11 +343,25 @@ impl Server {
             self.app.signer.known_as(&format!("{scheme}://{address}"));
         }
         let tasks = self.app.tasks.clone();
+        let app = Arc::clone(&self.app);
+        let counted = tokio::spawn(write_counted(Arc::clone(&self.app)));
         listener::serve(listener, self.tls, routes::router(self.app), shutdown).await;
+        counted.abort();
+        app.counted(audit::Audit::write_rest).await;
+        drop(app);
         tasks.close();
         if tokio::time::timeout(LAST_TASKS, tasks.wait()).await.is_err() {
             tracing::error!("rotations were still running at the end: what they rotate is lost");
         }
+    }
+}
+
+/// Keeps the audit log from being silent about what goes on while nothing else happens.
+async fn write_counted(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(COUNTED).await;
+        let now = app.now();
+        app.counted(move |audit| audit.write_due(now)).await;
     }
 }
 

@@ -84,6 +84,15 @@ impl EnvironmentName {
     }
 }
 
+/// `is a`, `are a, b` or `is none`, for messages that name what there is.
+pub(super) fn listed(names: &[String]) -> String {
+    match names {
+        [] => "is none".to_owned(),
+        [one] => format!("is {one}"),
+        many => format!("are {}", many.join(", ")),
+    }
+}
+
 impl fmt::Display for EnvironmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.organization, self.project, self.environment)

@@ -13,7 +13,7 @@ use super::{
     policy::Right,
     routes::grants::described,
     storage::{DATABASE, open_data},
-    store::{Author, Database, Environment, Grantee, Store, StoreError},
+    store::{Author, Database, Environment, Grantee, Store, StoreError, require_organization},
     tokens::{Holder, Token, TokenRefusal, check_grantee},
     unix_seconds,
 };
@@ -79,6 +79,9 @@ impl Kept {
         let expires = lifetime.map(|lifetime| now.saturating_add(lifetime.as_secs()));
         let creator = Author { login: access::DEV_USER.to_owned(), name: ACTOR.to_owned() };
         let (kept, token) = Token::new(name, holder, expires, creator, now).map_err(Kind::from)?;
+        if let Some(organization) = kept.holder.organization() {
+            require_organization(&self.database, organization).map_err(Kind::from)?;
+        }
         // First: what can't be recorded is not done.
         self.record("token.create", None, kept.noted(), now)?;
         self.database.add_token(&kept).map_err(Kind::from)?;
@@ -104,6 +107,7 @@ impl Kept {
     pub fn grant(&self, environment: &str, grantee: &Grantee, right: Option<Right>) -> Result<(), KeptError> {
         let name = named(environment)?;
         check_grantee(grantee).map_err(Kind::from)?;
+        require_organization(&self.database, name.organization()).map_err(Kind::from)?;
         // On a copy first: what is refused has not happened, and must not be told as if it had.
         let mut tried = self.database.environment(&name).map_err(Kind::from)?;
         tried.grants.set(grantee, right).map_err(|rule| Kind::from(StoreError::from(rule)))?;

@@ -4,9 +4,7 @@
 //! is given, with ES256.
 
 use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    io,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -46,7 +44,7 @@ pub enum SigningKeyError {
         source: io::Error,
     },
     /// Others could read it.
-    #[error("{} can be read by others than its owner: chmod 600 it", path.display())]
+    #[error("{0} can be used by others than its owner: chmod 600 {0}", path.display())]
     Mode {
         /// The file.
         path: PathBuf,
@@ -86,14 +84,8 @@ impl Signer {
     /// With the key in a file.
     pub(super) fn read(path: &Path, clock: Clock) -> Result<Self, SigningKeyError> {
         let unusable = |source| SigningKeyError::File { path: path.to_owned(), source };
-        let file = File::open(path).map_err(unusable)?;
-        if file.metadata().map_err(unusable)?.mode() & 0o077 != 0 {
-            return Err(SigningKeyError::Mode { path: path.to_owned() });
-        }
-        let mut pem = Vec::new();
-        let read = file.take(MAX_KEY_FILE).read_to_end(&mut pem);
-        let pem = Secret::new(pem);
-        read.map_err(unusable)?;
+        let pem = keyfile::read(path, MAX_KEY_FILE).map_err(unusable)?;
+        let pem = pem.ok_or_else(|| SigningKeyError::Mode { path: path.to_owned() })?;
         let key = PrivateKeyDer::from_pem_slice(pem.expose()).ok().and_then(|der| parse(&der));
         let key = key.ok_or_else(|| SigningKeyError::Content { path: path.to_owned() })?;
         Ok(Self::new(key, clock))
@@ -195,6 +187,18 @@ impl Signer {
         };
         Ok(Secret::from(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))
     }
+}
+
+/// Whether a server can be known by a URL: others put the path of the key set behind it.
+pub(super) fn is_origin(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
 }
 
 fn parse(der: &PrivateKeyDer<'_>) -> Option<Key> {

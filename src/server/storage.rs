@@ -1,15 +1,16 @@
 //! Opens what a server keeps: a directory of files, a data directory, or memory.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, Metadata},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use super::{
     ConfigError,
     access::random,
+    exposure,
     store::{Author, Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
     upkeep,
     vault::Vault,
@@ -66,6 +67,12 @@ pub enum StorageError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Others could put another database or key into it.
+    #[error("others than its owner can change what is in the data directory {0}: chmod 700 {0}", path.display())]
+    Mode {
+        /// As it was given.
+        path: PathBuf,
     },
     /// The database in it.
     #[error("can't open {}: {reason}", path.display())]
@@ -146,12 +153,35 @@ pub(super) fn open_data(directory: &Path, key: Option<PathBuf>) -> Result<(Datab
     let unusable = |source| StorageError::Directory { path: directory.to_owned(), source };
     // What is in it is for its owner alone.
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
+    guarded(directory, &fs::metadata(directory).map_err(unusable)?)?;
     let path = directory.join(DATABASE);
     let database = Database::open(&path).map_err(|error| broken(&path, &error))?;
     restrict(&path).map_err(unusable)?;
     let key = key.unwrap_or_else(|| directory.join("key"));
     let vault = unlock(&database, &path, &key)?;
     Ok((database, vault))
+}
+
+/// Refuses a directory of ours that others can change, and warns of what is less, or is not for us to mend: the volumes
+/// of pods are often root's, and open to everybody.
+fn guarded(path: &Path, metadata: &Metadata) -> Result<(), StorageError> {
+    let (ours, mode) = (exposure::is_ours(metadata), format!("{:04o}", metadata.mode() & 0o7777));
+    match (exposure::can_be_changed(metadata), ours) {
+        (true, true) => return Err(StorageError::Mode { path: path.to_owned() }),
+        (true, false) => tracing::warn!(
+            path = %path.display(),
+            mode,
+            "everybody on this machine can change what is in the data directory: give --data a directory in it, which \
+             is made for its owner alone"
+        ),
+        (false, true) if exposure::excess(metadata) != 0 => tracing::warn!(
+            path = %path.display(),
+            mode,
+            "others can see what is in the data directory: chmod 700 it"
+        ),
+        (false, _) => {}
+    }
+    Ok(())
 }
 
 /// Names and tags are nobody else's business, though secrets are sealed.
@@ -202,8 +232,8 @@ fn fill(
     now: u64,
 ) -> Result<(), ConfigError> {
     let stored = |error: StoreError| broken(Path::new("the database"), &error);
+    let import = if database.is_empty().map_err(stored)? { import } else { None };
     let files = import.map(|path| Files::new(path, organizations.clone())).transpose()?;
-    let files = if database.is_empty().map_err(stored)? { files } else { None };
     let failed = |what: &dyn ToString, reason: &dyn ToString| {
         ConfigError::from(StorageError::Import { what: what.to_string(), reason: reason.to_string() })
     };

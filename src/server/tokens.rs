@@ -66,6 +66,18 @@ pub enum Holder {
     },
 }
 
+impl Holder {
+    /// The one organization that it is of.
+    pub(super) fn organization(&self) -> Option<&str> {
+        match self {
+            Self::Operator => None,
+            Self::Organization { organization, .. }
+            | Self::Team { organization, .. }
+            | Self::User { organization, .. } => Some(organization),
+        }
+    }
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -118,17 +130,14 @@ impl Token {
         if expires.is_some_and(|expires| !(1..=MAX_LIFETIME).contains(&expires.saturating_sub(now))) {
             return Err(TokenRefusal::Lifetime);
         }
+        if let Some(name) = holder.organization() {
+            check_organization(name)
+                .map_err(|reason| TokenRefusal::Organization { name: name.to_owned(), reason })?;
+        }
         match &holder {
-            Holder::Operator => {}
-            Holder::Organization { organization, .. } => check(organization)?,
-            Holder::Team { organization, team } => {
-                check(organization)?;
-                check_name("the team", team)?;
-            }
-            Holder::User { organization, login } => {
-                check(organization)?;
-                check_name("the user", login)?;
-            }
+            Holder::Operator | Holder::Organization { .. } => {}
+            Holder::Team { team, .. } => check_name("the team", team)?,
+            Holder::User { login, .. } => check_name("the user", login)?,
         }
         let token = new_token()?;
         let id = hex(&random::<8>()?);
@@ -196,11 +205,6 @@ pub(super) fn check_grantee(grantee: &Grantee) -> Result<(), TokenRefusal> {
         Grantee::Team(name) => check_name("the team", name),
         Grantee::User(login) => check_name("the user", login),
     }
-}
-
-fn check(organization: &str) -> Result<(), TokenRefusal> {
-    check_organization(organization)
-        .map_err(|reason| TokenRefusal::Organization { name: organization.to_owned(), reason })
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), TokenRefusal> {

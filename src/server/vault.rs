@@ -4,9 +4,7 @@
 //! secret by pasting its ciphertext into an environment of their own.
 
 use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -60,7 +58,7 @@ pub enum KeyError {
         source: io::Error,
     },
     /// Others could read it.
-    #[error("{} can be read by others than its owner: chmod 600 it", path.display())]
+    #[error("{0} can be used by others than its owner: chmod 600 {0}", path.display())]
     Mode {
         /// The file.
         path: PathBuf,
@@ -85,14 +83,8 @@ impl Vault {
     /// The key in a file.
     pub(super) fn read(path: &Path) -> Result<Self, KeyError> {
         let unusable = |source| KeyError::File { path: path.to_owned(), source };
-        let file = File::open(path).map_err(unusable)?;
-        if file.metadata().map_err(unusable)?.mode() & 0o077 != 0 {
-            return Err(KeyError::Mode { path: path.to_owned() });
-        }
-        let mut text = Vec::new();
-        let read = file.take(MAX_KEY_FILE).read_to_end(&mut text);
-        let text = Secret::new(text);
-        read.map_err(unusable)?;
+        let text = keyfile::read(path, MAX_KEY_FILE).map_err(unusable)?;
+        let text = text.ok_or_else(|| KeyError::Mode { path: path.to_owned() })?;
         text.expose_str()
             .and_then(|text| text.trim().strip_prefix(PREFIX))
             .and_then(|text| STANDARD.decode(text).ok().map(Zeroizing::new))

@@ -242,7 +242,7 @@ fn a_file_that_is_wrong_keeps_the_server_from_starting() {
 #[test]
 fn a_server_for_trying_things_out_prints_a_token_beside_issuers_too() {
     let directory = tempfile::tempdir().unwrap();
-    write(directory.path(), "keys.json", "{\"keys\":[]}");
+    write(directory.path(), "keys.json", include_str!("fixtures/rs256.jwks.json"));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_esc-injector"));
     command.env_clear().args(["server", "--dev", "--listen", "127.0.0.1:0"]);
     command.args(["--oidc-issuer", "https://issuer.test", "--oidc-subject", "*", "--oidc-jwks"]);

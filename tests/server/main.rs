@@ -27,5 +27,6 @@ mod process;
 mod providers;
 mod rotation;
 mod slow;
+mod starting;
 mod store;
 mod tokens;

@@ -108,7 +108,7 @@ fn one_that_fails_takes_nothing_from_the_others() {
     let server = server();
     keep(
         &server,
-        "values:\n  a: {fn::rotate::swap: {inputs: {}, state: {a: x, b: y}}}\n  b: {fn::rotate::password: {inputs: {length: 3}}}\n  \
+        "values:\n  a: {fn::rotate::swap: {inputs: {}, state: {a: x, b: y}}}\n  b: {fn::rotate::password: {inputs: {length: 8, minLower: 9}}}\n  \
          c:\n  - fn::rotate: {provider: echo, inputs: {next: n1}, state: {current: c0}}\n",
     );
     let event = rotate(&server, "{}");
@@ -120,7 +120,10 @@ fn one_that_fails_takes_nothing_from_the_others() {
         .map(|one| (one["environmentPath"].clone(), one["status"].clone()))
         .collect();
     assert_eq!(json!(statuses), json!([["a", "succeeded"], ["b", "failed"], ["c[0]", "succeeded"]]));
-    assert_eq!(event["rotations"][1]["errorMessage"], "password: `length` must be 8 to 100");
+    assert_eq!(
+        event["rotations"][1]["errorMessage"],
+        "password: the least numbers of characters are more than `length`"
+    );
     assert_eq!(
         server.values("acme/p/e"),
         json!({"a": {"a": "y", "b": "x"}, "b": {}, "c": [{"current": "n1", "previous": "c0"}]})
@@ -218,4 +221,90 @@ fn rotations_and_changes_at_the_same_time_lose_nothing() {
     for pair in states.windows(2) {
         assert_eq!(pair[1].get("previous"), pair[0].get("current"), "{states:?}");
     }
+}
+
+#[test]
+fn inputs_that_a_rotator_or_provider_has_not_are_not_saved() {
+    let server = server();
+    send(&server, "POST", "/api/esc/environments/acme", r#"{"project":"p","name":"e"}"#);
+    let rotate = |name: &str, inputs: &str| {
+        format!("values:\n  a:\n    fn::rotate::{name}:\n      inputs: {inputs}\n")
+    };
+    let unknown = |key: &str, near: &str| format!("unknown property \"{key}\"; did you mean \"{near}\"?");
+    // Each with the begin of what is wrong, and its path.
+    for (text, summary, line, column, path) in [
+        (rotate("password", "{lenght: 20}"), unknown("lenght", "length"), 4, 24, ".inputs.lenght"),
+        (
+            rotate("password", "{length: '20'}"),
+            "expected number, got string".to_owned(),
+            4,
+            24,
+            ".inputs.length",
+        ),
+        (
+            rotate("password", "{length: 7}"),
+            "expected a number greater than or equal to 8".to_owned(),
+            4,
+            24,
+            ".inputs.length",
+        ),
+        (rotate("password", "{length: 8.5}"), "expected a multiple of 1".to_owned(), 4, 24, ".inputs.length"),
+        (
+            rotate("password", "{overrideSpecial: ''}"),
+            "expected a string of at least length 1".to_owned(),
+            4,
+            33,
+            ".inputs.overrideSpecial",
+        ),
+        (
+            rotate("external", "{url: 'https://x', reqest: {}}"),
+            unknown("reqest", "request"),
+            4,
+            42,
+            ".inputs.reqest",
+        ),
+        (
+            rotate("external", "{request: {}}"),
+            "missing required properties: url".to_owned(),
+            4,
+            15,
+            ".inputs",
+        ),
+        (
+            rotate("external", "{url: 'https://x', request: [1]}"),
+            "expected object, got array".to_owned(),
+            4,
+            43,
+            ".inputs.request",
+        ),
+        (
+            "values:\n  a:\n    fn::open::external: {url: 'https://x', secert: false}\n".to_owned(),
+            unknown("secert", "secret"),
+            3,
+            52,
+            ".secert",
+        ),
+        (
+            "values:\n  a:\n    fn::open:\n      provider: external\n      inputs: {url: [1]}\n".to_owned(),
+            "expected string, got array".to_owned(),
+            5,
+            21,
+            ".inputs.url",
+        ),
+    ] {
+        let answer = send(&server, "PATCH", PATH, &text);
+        answer.error(400);
+        let found = &answer.json()["diagnostics"][0];
+        let begin = &found["range"]["begin"];
+        assert_eq!(found["summary"], summary, "{text}{}", answer.body);
+        assert_eq!(
+            (&begin["line"], &begin["column"]),
+            (&json!(line), &json!(column)),
+            "{text}{}",
+            answer.body
+        );
+        assert!(found["path"].as_str().unwrap().ends_with(path), "{text}{}", answer.body);
+    }
+    let whole = "{length: 20, lower: true, minUpper: 2, overrideSpecial: '+', special: true}";
+    assert_eq!(send(&server, "PATCH", PATH, &rotate("password", whole)).status, 200);
 }

@@ -57,7 +57,7 @@ impl Server {
     }
 
     fn resume(&mut self) {
-        let mut command = command(&["--listen", "127.0.0.1:0", "--organization", "acme", "--data"]);
+        let mut command = command(&["--listen", "127.0.0.1:0", "--organization", "acme,zeta", "--data"]);
         let (child, url) = start(command.arg(self.data()));
         (self.child, self.url) = (Some(child), url);
     }
@@ -338,4 +338,36 @@ fn everything_that_was_done_and_denied_is_in_the_audit_log_and_no_value() {
         (output.status.code(), String::from_utf8(output.stdout).unwrap().lines().count()),
         (Some(65), 9)
     );
+}
+
+#[test]
+fn refusals_of_strangers_are_counted_and_nothing_of_who_signed_in_is_lost() {
+    let mut server = Server::start();
+    let pod = server.token(&["--organization", "acme"]);
+    for _ in 0..20 {
+        server.send("pul-wrong", "POST", &format!("{E}/open"), "").error(401);
+        server.send("x", "POST", "/api/oauth/token", "").error(400);
+        server.send(&pod, "DELETE", E, "").error(403);
+    }
+    let size = || fs::metadata(server.data().join("audit.jsonl")).unwrap().len();
+    let before = size();
+    for _ in 0..20 {
+        server.send("pul-other", "POST", &format!("{E}/open"), "").error(401);
+    }
+    assert_eq!(size(), before);
+    server.halt();
+    let told = |action: &str, outcome: &str| {
+        let all = server.audit(&["--action", action, "--outcome", outcome]);
+        let count = |entry: &Value| entry.get("count").map(|count| count.as_u64().unwrap());
+        let counts: Vec<_> = all.iter().map(count).collect();
+        assert!(all.iter().all(|entry| entry["from"] == "127.0.0.1"), "{all:?}");
+        assert!(
+            all.iter().all(|entry| entry.get("count").is_some() == entry["since"].is_string()),
+            "{all:?}"
+        );
+        counts
+    };
+    assert_eq!(told("environment.open", "denied"), [None, Some(39)]);
+    assert_eq!(told("token.exchange", "failed"), [None, Some(19)]);
+    assert_eq!(told("environment.delete", "denied"), [None; 20]);
 }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     super::jwt::KeySet,
     Issuer, Trust,
-    keys::{Fetched, Source, https},
+    keys::{Fetched, Source, check_key_set, https},
     policies::{ClaimPath, Decision, Glob, Kind, Policy},
 };
 use crate::{
@@ -171,7 +171,9 @@ fn keys(fields: &Fields<'_>, url: reqwest::Url, folder: &Path) -> Read<Source> {
         return wrong(node, "only keys that are fetched need this: `jwks: fetch`");
     }
     if let Some(node) = fields.get("jwksFile") {
-        return Ok(Source::File(folder.join(text(node)?)));
+        let path = folder.join(text(node)?);
+        check_key_set(&path).or_else(|reason| wrong(node, format!("{}: {reason}", path.display())))?;
+        return Ok(Source::File(path));
     }
     let jwks = fields.required("jwks")?;
     if !fetched {
@@ -196,8 +198,16 @@ fn keys(fields: &Fields<'_>, url: reqwest::Url, folder: &Path) -> Read<Source> {
             Some(read.or_else(|error| wrong(node, format!("{}: {error}", path.display())))?)
         }
     };
-    let token_file =
-        fields.get("jwksTokenFile").map(|node| text(node).map(|name| folder.join(name))).transpose()?;
+    let token_file = match fields.get("jwksTokenFile") {
+        None => None,
+        Some(node) => {
+            let path = folder.join(text(node)?);
+            // Only tried: it is read anew each time.
+            let read = fs::File::open(&path);
+            read.or_else(|error| wrong(node, format!("{}: {error}", path.display())))?;
+            Some(path)
+        }
+    };
     let place = fields.get("caFile").unwrap_or(jwks);
     let fetched = Fetched::new(url, key_set, authorities.as_deref(), token_file)
         .or_else(|reason| wrong(place, reason))?;

@@ -94,16 +94,22 @@ impl Source {
     }
 }
 
+/// Tries a file that is to hold a key set: otherwise the first who signs in would learn what is wrong with it. Blocks.
+pub fn check_key_set(path: &Path) -> Result<(), String> {
+    read_file(path).map(|_| ())
+}
+
+fn read_file(path: &Path) -> Result<KeySet, String> {
+    let mut json = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_KEY_SET as u64).read_to_end(&mut json))
+        .map_err(|error: io::Error| error.to_string())?;
+    KeySet::parse(&json).map_err(|error| error.to_string())
+}
+
 async fn read(path: PathBuf) -> Result<Arc<KeySet>, KeysError> {
     let at = path.clone();
-    let reading = move || {
-        let mut json = Vec::new();
-        fs::File::open(&path)
-            .and_then(|file| file.take(MAX_KEY_SET as u64).read_to_end(&mut json))
-            .map_err(|error: io::Error| error.to_string())?;
-        KeySet::parse(&json).map_err(|error| error.to_string())
-    };
-    let read = tokio::task::spawn_blocking(reading).await;
+    let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
     let keys = read.unwrap_or_else(|_| Err("reading it failed".to_owned()));
     keys.map(Arc::new).map_err(|reason| KeysError::File { path: at, reason })
 }

@@ -27,6 +27,7 @@ mod policies;
 pub use document::{DocumentError, read};
 pub(super) use keys::KeysError;
 use keys::Source;
+pub use keys::check_key_set;
 
 /// Seconds that our clock and the issuer's may differ.
 const LEEWAY: u64 = 30;

@@ -175,7 +175,8 @@ impl Provider for External {
             ("url", Schema::string()),
             ("request", Schema::of_type("object")),
             ("secret", Schema::of_type("boolean")),
-        ]);
+        ])
+        .closed();
         let outputs = Schema::record([("response", Schema::of_type("object"))]);
         ProviderSchema {
             inputs: Arc::new(inputs.optional(&["request", "secret"])),
@@ -199,7 +200,7 @@ impl Provider for External {
 impl Rotator for External {
     fn schema(&self) -> RotatorSchema {
         let inputs = Schema::record([("url", Schema::string()), ("request", Schema::of_type("object"))]);
-        let inputs = inputs.optional(&["request"]).rotate_only(&["request"]);
+        let inputs = inputs.closed().optional(&["request"]).rotate_only(&["request"]);
         let state = Arc::new(Schema::record([("current", Schema::of_type("object"))]));
         RotatorSchema { inputs: Arc::new(inputs), state: Arc::clone(&state), outputs: state }
     }

@@ -28,9 +28,10 @@ pub(super) struct Password;
 
 impl Rotator for Password {
     fn schema(&self) -> RotatorSchema {
-        let (number, flag) = (|| Schema::of_type("number"), || Schema::of_type("boolean"));
+        let flag = || Schema::of_type("boolean");
+        let number = || Schema::whole_number(0, *LENGTHS.end());
         let inputs = Schema::record([
-            ("length", number()),
+            ("length", Schema::whole_number(*LENGTHS.start(), *LENGTHS.end())),
             ("lower", flag()),
             ("upper", flag()),
             ("numeric", flag()),
@@ -39,8 +40,9 @@ impl Rotator for Password {
             ("minUpper", number()),
             ("minNumeric", number()),
             ("minSpecial", number()),
-            ("overrideSpecial", Schema::string()),
+            ("overrideSpecial", Schema::text()),
         ])
+        .closed()
         .optional(&[
             "length",
             "lower",

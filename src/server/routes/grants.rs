@@ -15,7 +15,7 @@ use super::{
         error::ApiError,
         names::EnvironmentName,
         policy::Right,
-        store::{Grantee, Grants},
+        store::{Grantee, Grants, require_organization},
         tokens,
     },
     AppState, Entered, Member, answer, body, param, params,
@@ -78,6 +78,7 @@ async fn give(
     tokens::check_grantee(&grantee)?;
     entered.noted.detail(described(&grantee, right));
     app.blocking(move |app| {
+        require_organization(&*app.store, entered.environment.organization())?;
         app.store.modify(&entered.environment, &mut |environment| environment.grants.set(&grantee, right))?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })

@@ -114,7 +114,7 @@ async fn record(
     peer: Option<Peer>,
     response: Response,
 ) -> Response {
-    let status = response.status().as_u16();
+    let (now, status) = (app.now(), response.status().as_u16());
     let notes = &noted.0;
     let author = notes.principal.get().map(Principal::author);
     let entry = Entry {
@@ -130,14 +130,18 @@ async fn record(
         revision: notes.revision.get().copied(),
         detail: notes.detail.get().cloned(),
         from: peer.map(|Peer(address)| address.ip().to_string()),
-        ..Entry::new(app.now(), action, status)
+        ..Entry::new(now, action, status)
     };
-    let recorded = app.blocking(move |app| match &app.audit {
-        Some(audit) => audit.record(&entry).map_err(|error| {
+    let recorded = app.blocking(move |app| {
+        let written = match &app.audit {
+            Some(audit) if entry.actor.is_none() && status >= 400 => audit.refused(&entry, now),
+            Some(audit) => audit.record(&entry),
+            None => Ok(()),
+        };
+        written.map_err(|error| {
             tracing::error!(%error, "the audit log can't be written");
             ApiError::internal()
-        }),
-        None => Ok(()),
+        })
     });
     match recorded.await {
         Ok(()) => response,

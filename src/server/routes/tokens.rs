@@ -12,6 +12,7 @@ use super::{
     super::{
         access::Principal,
         error::ApiError,
+        store::require_organization,
         tokens::{Holder, Token, TokenRefusal},
     },
     AppState, Noted, answer, body, param,
@@ -48,6 +49,9 @@ pub(super) async fn create(
         let now = app.now();
         let expires = lifetime.map(|seconds| now.saturating_add(seconds));
         let (kept, token) = Token::new(name, holder, expires, principal.author(), now)?;
+        if let Some(organization) = kept.holder.organization() {
+            require_organization(&*app.store, organization)?;
+        }
         app.store.add_token(&kept)?;
         noted.detail(kept.noted());
         app.tokens.remember(&kept);

@@ -55,7 +55,12 @@ impl Files {
         let unusable = |source| ConfigError::Directory { path: directory.to_owned(), source };
         let root = directory.canonicalize().map_err(unusable)?;
         // Fails now rather than at the first request.
-        root.read_dir().map_err(unusable)?;
+        let folders = folders(&root).map_err(unusable)?;
+        if let Some(name) = organizations.iter().find(|name| !folders.contains(name)) {
+            let known = folders.into_iter().filter(|name| check_organization(name).is_ok()).collect();
+            let (name, path) = (name.clone(), directory.to_owned());
+            return Err(ConfigError::NoFolder { name, path, known });
+        }
         let tags = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| ConfigError::NoRandomness)?;
         Ok(Self { root, organizations, tags })

@@ -6,7 +6,7 @@
 use std::{fmt, io, sync::Arc};
 
 use super::{
-    names::{EnvironmentName, Version},
+    names::{EnvironmentName, Version, listed},
     tokens::Token,
 };
 use crate::secret::Secret;
@@ -128,11 +128,21 @@ pub(super) trait Store: fmt::Debug + Send + Sync {
     fn remove_token(&self, id: &str) -> Result<Option<Token>, StoreError>;
 }
 
+/// Refuses an organization that is not there, in words for somebody who may know all of them.
+pub(super) fn require_organization(store: &dyn Store, name: &str) -> Result<(), StoreError> {
+    if store.has_organization(name)? {
+        return Ok(());
+    }
+    Err(StoreError::UnknownOrganization { name: name.to_owned(), known: store.organizations()? })
+}
+
 /// Why a store can't do what it should.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error("organization `{0}` does not exist")]
     NoOrganization(String),
+    #[error("organization `{name}` does not exist: there {}{}", listed(known), made_by(name, known))]
+    UnknownOrganization { name: String, known: Vec<String> },
     #[error("environment `{0}` does not exist")]
     NoEnvironment(EnvironmentName),
     #[error("environment `{environment}` has no version `{version}`{hint}")]
@@ -163,6 +173,11 @@ pub(super) enum StoreError {
     Database(#[source] Arc<redb::Error>),
     #[error("what the database holds can't be understood: {0}")]
     Corrupt(&'static str),
+}
+
+fn made_by(name: &str, known: &[String]) -> String {
+    let hint = || format!(" yet; the server makes it when it is started with --organization {name}");
+    if known.is_empty() { hint() } else { String::new() }
 }
 
 fn because(reason: Option<&str>) -> String {

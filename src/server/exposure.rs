@@ -1,0 +1,48 @@
+//! Who else can use a file that holds a secret: judged by its mode, and by whose it is.
+//!
+//! Of a file of our own, nobody else needs anything. Of somebody else's, such as what kubelet mounts for a pod that does
+//! not run as root, the group may be how we get at it: there, only what the group can change and what everybody can do is
+//! too much.
+
+use std::{
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+/// What the group, and everybody, can change.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// The part of a mode that lets somebody in who need not be.
+pub(super) fn excess(metadata: &Metadata) -> u32 {
+    metadata.mode() & if is_ours(metadata) { 0o077 } else { 0o037 }
+}
+
+/// Whether somebody could change what is in a directory: its files can be replaced, whatever their own modes are. Where
+/// it is not ours, the group is how volumes are given to pods.
+pub(super) fn can_be_changed(metadata: &Metadata) -> bool {
+    metadata.mode() & if is_ours(metadata) { OTHERS_WRITE } else { 0o002 } != 0
+}
+
+pub(super) fn is_ours(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// What to know of a file that holds a token or a key, and others can use: `what` names it. Nothing of a pipe, which
+/// is gone once it is read.
+pub fn warning(what: &str, path: &Path) -> Option<String> {
+    let metadata = fs::metadata(path).ok().filter(Metadata::is_file)?;
+    let excess = excess(&metadata);
+    if excess == 0 {
+        return None;
+    }
+    let mode = metadata.mode() & 0o7777;
+    let done = if excess & OTHERS_WRITE == 0 { "read" } else { "change" };
+    let narrow = if is_ours(&metadata) { "600" } else { "640" };
+    Some(format!(
+        "{what} {path} has mode {mode:04o}, so that others can {done} it: chmod {narrow} {path}, or in a volume of a pod \
+         `defaultMode: 0{volume}`",
+        path = path.display(),
+        volume = if is_ours(&metadata) { "400" } else { "440" },
+    ))
+}
