@@ -5,9 +5,10 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::{
-    access::{NoRandomness, TokenError},
+    access::TokenError,
     identity::{IdentityError, KeysError},
     jwt::JwtError,
+    random::NoRandomness,
     store::{Rule, StoreError},
     wire::DiagnosticWire,
 };

@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     App,
-    access::Principal,
     error::ApiError,
     names::{EnvironmentName, ImportName, Version},
-    policy::Right,
+    principal::Principal,
     providers::Caller,
+    right::Right,
     store::{Definition, EnvironmentId, Page, StoreError},
 };
 use crate::{

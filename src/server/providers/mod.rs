@@ -164,7 +164,7 @@ impl Registry {
         processors: &Arc<Semaphore>,
         caller: Caller,
     ) -> Result<(Outcome, Option<Duration>), CutOff> {
-        let loader = Arc::new(WithTestCipher { loader, enabled: self.test_cipher });
+        let loader = Arc::new(test::WithCipher { loader, enabled: self.test_cipher });
         let caller = Arc::new(caller);
         let mut evaluation = evaluation;
         let mut lifetime: Option<Duration> = None;
@@ -280,29 +280,6 @@ impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = self.providers.keys().chain(self.rotators.keys());
         f.debug_set().entries(names).finish()
-    }
-}
-
-/// Opens what tests have hidden by adding 128 to every byte, where the loader itself can't open it.
-struct WithTestCipher<L> {
-    loader: L,
-    enabled: bool,
-}
-
-impl<L: Load> Load for WithTestCipher<L> {
-    fn load(&self, name: &str) -> Result<crate::secret::Secret, crate::lang::LoadError> {
-        self.loader.load(name)
-    }
-
-    fn decrypt(
-        &self,
-        environment: &str,
-        ciphertext: &[u8],
-    ) -> Result<crate::secret::Secret, crate::lang::LoadError> {
-        match self.loader.decrypt(environment, ciphertext) {
-            Err(_) if self.enabled => Ok(test::decipher(ciphertext)),
-            decrypted => decrypted,
-        }
     }
 }
 

@@ -15,12 +15,13 @@ use http::StatusCode;
 
 use super::{
     App,
-    access::{Principal, hex, random},
     audit::Entry,
     error::ApiError,
     evaluation::Question,
     names::{EnvironmentName, Version},
     policy::Policy,
+    principal::Principal,
+    random::{hex, random},
     store::{Definition, EnvironmentId, StoreError},
 };
 use crate::{

@@ -15,7 +15,7 @@ use super::{
         error::ApiError,
         evaluation::{Question, Whose},
         names::Version,
-        policy::Right,
+        right::Right,
         store::{Definition, Environment, StoreError},
         wire::DiagnosticWire,
     },

@@ -7,6 +7,7 @@ use std::{fmt, io, sync::Arc};
 
 use super::{
     names::{EnvironmentName, Version, listed},
+    people::Author,
     tokens::Token,
 };
 use crate::secret::Secret;
@@ -15,13 +16,14 @@ mod database;
 pub(super) mod environment;
 mod files;
 mod grants;
+mod rule;
 mod tables;
 
 pub(super) use database::Database;
-pub(super) use environment::{Author, Environment, EnvironmentId, Rule};
+pub(super) use environment::{Environment, EnvironmentId};
 pub(super) use files::Files;
-pub use grants::Grantee;
-pub(super) use grants::Grants;
+pub(super) use grants::{Grants, described};
+pub(super) use rule::Rule;
 
 /// A definition with everything that is known of it.
 #[derive(Debug, Clone)]
