@@ -65,6 +65,24 @@ pub(super) trait Rotator: Send + Sync {
 pub(super) struct Caller {
     pub(super) organization: String,
     pub(super) login: String,
+    /// What is done with new states of rotators.
+    pub(super) keep: Option<Keep>,
+}
+
+/// Keeps the new state of the rotator at a path: at once, whatever else is still waited for.
+#[derive(Clone)]
+pub(super) struct Keep(Arc<dyn Fn(String, Value) -> Pending<'static, ()> + Send + Sync>);
+
+impl Keep {
+    pub(super) fn new(keep: impl Fn(String, Value) -> Pending<'static, ()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(keep))
+    }
+}
+
+impl std::fmt::Debug for Keep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keep")
+    }
 }
 
 /// What a provider is asked with.
@@ -213,6 +231,12 @@ impl Registry {
                 let opened = timeout(limit, registry.perform(&call, &caller))
                     .await
                     .unwrap_or_else(|_| Err(ProviderError::TimedOut { name: call.name.to_string(), limit }));
+                let opened = match (opened, &call.operation, &caller.keep) {
+                    (Ok(opened), Operation::Rotate(_), Some(Keep(keep))) => {
+                        keep(call.place.path(), opened.value.clone()).await.map(|()| opened)
+                    }
+                    (opened, ..) => opened,
+                };
                 (call.id, opened)
             });
         }
@@ -383,7 +407,7 @@ mod tests {
     }
 
     fn nobody() -> super::Caller {
-        super::Caller { organization: "acme".to_owned(), login: "dev".to_owned() }
+        super::Caller { organization: "acme".to_owned(), login: "dev".to_owned(), keep: None }
     }
 
     async fn open(registry: &Arc<Registry>, text: &str) -> (Outcome, Option<Duration>) {
