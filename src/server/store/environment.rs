@@ -311,6 +311,8 @@ fn check_tag(name: &str) -> Result<(), Rule> {
         "it is longer than 128 bytes"
     } else if name.chars().any(|c| c.is_control() || c == '/') {
         "it has a slash or a control character"
+    } else if matches!(name, "." | "..") {
+        "clients take it for a folder in paths"
     } else {
         return Ok(());
     };
