@@ -10,7 +10,7 @@ use super::{
     people::Author,
     tokens::Token,
 };
-use crate::secret::Secret;
+use crate::{lang::MAX_DOCUMENT, secret::Secret};
 
 mod database;
 pub(super) mod environment;
@@ -159,6 +159,8 @@ pub(super) enum StoreError {
     Protected(EnvironmentName),
     #[error("this server reads files and changes nothing: start it with --data DIR or --dev")]
     ReadOnly,
+    #[error("the definition, with its secrets sealed, is larger than {MAX_DOCUMENT} bytes")]
+    TooLarge,
     #[error("there are as many access tokens as can be kept: revoke some")]
     TooManyTokens,
     #[error(transparent)]
