@@ -105,13 +105,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 impl Create {
     fn run(self) -> Result<(), Failure> {
+        // An organization is in a directory that a server has made.
+        let create = self.organization.is_none();
         let holder = match (self.organization, self.team, self.user) {
             (None, ..) => Holder::Operator,
             (Some(organization), Some(team), _) => Holder::Team { organization, team },
             (Some(organization), None, Some(login)) => Holder::User { organization, login },
             (Some(organization), None, None) => Holder::Organization { organization, admin: self.admin },
         };
-        let (id, token) = match self.place.open(true)? {
+        let (id, token) = match self.place.open(create)? {
             Place::Data(tokens) => tokens
                 .create(self.name, holder, self.expires)
                 .map_err(|error| Failure::from_error(Exit::Data, &error))?,

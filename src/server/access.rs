@@ -1,70 +1,24 @@
-//! Who may do what: access tokens, the identities behind them, and the organizations these may enter.
+//! The access tokens that count now, and who asks with each.
 
 use std::{
     collections::{HashMap, VecDeque},
-    fmt::Write,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
-use ring::{
-    digest::{SHA256, digest},
-    rand::{SecureRandom, SystemRandom},
-};
 use subtle::ConstantTimeEq;
 
-use super::{policy::Right, store::Author, tokens::Token, unix_seconds};
-use crate::{esc::token_type::TokenType, secret::Secret};
+use super::{
+    principal::Principal,
+    random::{Digest, NoRandomness, digest_of, new_token},
+    tokens::Token,
+    unix_seconds,
+};
+use crate::secret::Secret;
 
 /// Issued tokens that are remembered; the oldest goes first. One pod start takes one, so this is more than a
 /// small cluster starts within the life of a token, in a few MiB.
 const MAX_ISSUED: usize = 16_384;
-
-/// The user behind configured tokens.
-pub(super) const DEV_USER: &str = "dev";
-
-/// The one who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Principal {
-    /// The holder of a configured token, or of an operator's: the user `dev`, a member of every organization.
-    Dev,
-    /// The holder of an exchanged token.
-    Workload {
-        /// The only organization that the token covers.
-        organization: String,
-        /// Who the identity token said it was.
-        subject: String,
-        /// What the token acts for.
-        token_type: TokenType,
-        /// What it may do by itself with every environment of a store that can be changed. None: only what its
-        /// team or its user may.
-        right: Option<Right>,
-        /// The most that it may ever do, whatever somebody was given.
-        ceiling: Right,
-    },
-}
-
-impl Principal {
-    /// Whom revisions and tags name.
-    pub(super) fn author(&self) -> Author {
-        let (login, name) = match self {
-            Self::Dev => (DEV_USER, DEV_USER),
-            Self::Workload { token_type: TokenType::Personal(login), subject, .. } => {
-                (login.as_str(), subject.as_str())
-            }
-            Self::Workload { organization, subject, .. } => (organization.as_str(), subject.as_str()),
-        };
-        Author { login: login.to_owned(), name: name.to_owned() }
-    }
-
-    /// Whether the token covers an organization.
-    pub(super) fn covers(&self, name: &str) -> bool {
-        match self {
-            Self::Dev => true,
-            Self::Workload { organization, .. } => organization == name,
-        }
-    }
-}
 
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,14 +28,6 @@ pub(super) enum TokenError {
     #[error("the access token has expired")]
     Expired,
 }
-
-/// The system's source of randomness fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random numbers")]
-pub struct NoRandomness;
-
-/// A token is only ever compared and kept by its digest.
-type Digest = [u8; 32];
 
 /// A token of the store.
 #[derive(Debug, Clone)]
@@ -184,40 +130,12 @@ impl Tokens {
     }
 }
 
-pub(super) fn digest_of(token: &[u8]) -> Digest {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, token).as_ref());
-    out
-}
-
-/// An access token that nobody can guess.
-pub fn new_token() -> Result<Secret, NoRandomness> {
-    Ok(Secret::from(format!("pul-{}", hex(&random::<20>()?))))
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-/// Random bytes that nobody can guess.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::{MAX_ISSUED, Principal, TokenError, Tokens};
-    use crate::{esc::token_type::TokenType, secret::Secret, server::policy::Right};
+    use crate::{esc::token_type::TokenType, secret::Secret, server::right::Right};
 
     fn workload() -> Principal {
         Principal::Workload {

@@ -5,9 +5,10 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::{
-    access::{NoRandomness, TokenError},
+    access::TokenError,
     identity::{IdentityError, KeysError},
     jwt::JwtError,
+    random::NoRandomness,
     store::{Rule, StoreError},
     wire::DiagnosticWire,
 };
@@ -96,6 +97,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Retracted { .. } => StatusCode::NOT_FOUND,
             StoreError::Exists(_) | StoreError::Changed(_) | StoreError::Protected(_) => StatusCode::CONFLICT,
             StoreError::ReadOnly => StatusCode::FORBIDDEN,
+            StoreError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             StoreError::TooManyTokens => StatusCode::BAD_REQUEST,
             StoreError::Rule(rule) => match rule {
                 Rule::NoTag(_) => StatusCode::NOT_FOUND,

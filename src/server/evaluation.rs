@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     App,
-    access::Principal,
     error::ApiError,
     names::{EnvironmentName, ImportName, Version},
-    policy::Right,
-    providers::Caller,
+    principal::Principal,
+    providers::{Caller, Keep},
+    right::Right,
     store::{Definition, EnvironmentId, Page, StoreError},
 };
 use crate::{
@@ -47,6 +47,7 @@ pub(super) struct Question {
     text: Secret,
     whose: Whose,
     options: Options,
+    keep: Option<Keep>,
 }
 
 impl Question {
@@ -76,6 +77,7 @@ impl Question {
             text,
             whose,
             options: Options { mode, ..Options::default() },
+            keep: None,
         }
     }
 
@@ -88,7 +90,14 @@ impl Question {
             text,
             whose: Whose::Openable,
             options: Options { mode, secrets: Secrets::Literal, ..Options::default() },
+            keep: None,
         }
+    }
+
+    /// The same, where new states of rotators are kept so.
+    pub(super) fn keeping(mut self, keep: Keep) -> Self {
+        self.keep = Some(keep);
+        self
     }
 
     /// The same, where tools are to be told how the definition is built.
@@ -104,12 +113,12 @@ impl App {
         self: &Arc<Self>,
         question: Question,
     ) -> Result<(Outcome, Option<Duration>), ApiError> {
-        let Question { principal, organization, label, text, whose, options } = question;
+        let Question { principal, organization, label, text, whose, options, keep } = question;
         if text.expose_str().is_none() {
             return Err(ApiError::bad_request(format!("the definition of `{label}` is no UTF-8 text")));
         }
         let evaluation = Evaluation::new(&label, text, options);
-        let caller = Caller { organization: organization.clone(), login: principal.author().login };
+        let caller = Caller { organization: organization.clone(), login: principal.author().login, keep };
         let world = World {
             app: Arc::clone(self),
             principal,

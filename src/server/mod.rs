@@ -23,18 +23,23 @@ use crate::{
 
 mod access;
 pub mod audit;
-mod denials;
+mod datadir;
 mod error;
 mod evaluation;
 pub mod exposure;
 pub mod identity;
 mod jwt;
+mod keychange;
 mod keyfile;
 mod listener;
 mod names;
 mod offline;
+mod people;
 mod policy;
+mod principal;
 mod providers;
+mod random;
+mod right;
 mod rotation;
 mod routes;
 mod sessions;
@@ -46,14 +51,15 @@ pub mod upkeep;
 mod vault;
 mod wire;
 
-pub use access::{NoRandomness, new_token};
+pub use datadir::{StorageError, audit_log};
 use error::ApiError;
 use names::listed;
 pub use offline::{Kept, KeptError};
-pub use policy::Right;
+pub use people::Grantee;
+pub use random::{NoRandomness, new_token};
+pub use right::Right;
 pub use signing::SigningKeyError;
-pub use storage::{Storage, StorageError, audit_log};
-pub use store::Grantee;
+pub use storage::Storage;
 pub use vault::KeyError;
 
 /// Evaluations that run at once. Each may use a processor and some 100 MiB for a hostile document; others wait.
@@ -260,7 +266,7 @@ impl App {
     /// The most that somebody may do with an environment. Blocks.
     fn most(
         &self,
-        principal: &access::Principal,
+        principal: &principal::Principal,
         name: &names::EnvironmentName,
     ) -> Result<Option<Right>, store::StoreError> {
         if !self.policy.asks_for_grants(principal) {
@@ -295,7 +301,7 @@ impl Server {
             storage::open(config.storage, config.organizations, unix_seconds(config.clock.now()))?;
         let policy =
             if writable { policy::Policy::Database { users: config.users } } else { policy::Policy::Files };
-        let kept = store.tokens().map_err(|error| storage::broken(Path::new("the store"), &error))?;
+        let kept = store.tokens().map_err(|error| datadir::broken(Path::new("the store"), &error))?;
         if config.tokens.is_empty() && config.issuers.is_empty() && kept.is_empty() {
             return Err(ConfigError::NobodyCanSignIn);
         }

@@ -6,21 +6,19 @@ use std::{
 };
 
 use super::{
-    ConfigError, StorageError, access,
-    audit::{Audit, AuditError, Entry},
-    audit_log,
+    ConfigError,
+    audit::{self, Audit, AuditError, Entry},
+    datadir::{self, audit_log},
     names::EnvironmentName,
-    policy::Right,
-    routes::grants::described,
-    storage::{DATABASE, open_data},
-    store::{Author, Database, Environment, Grantee, Store, StoreError, require_organization},
+    people::{Author, Grantee},
+    principal::DEV_USER,
+    right::Right,
+    storage::open_data,
+    store::{Database, Environment, Store, StoreError, described, require_organization},
     tokens::{Holder, Token, TokenRefusal, check_grantee},
     unix_seconds,
 };
 use crate::secret::Secret;
-
-/// Who does what is done without a server: whoever may write the directory.
-pub(super) const ACTOR: &str = "local";
 
 /// What is kept, while nobody else has it.
 #[derive(Debug)]
@@ -49,11 +47,7 @@ enum Kind {
 impl Kept {
     /// Opens a data directory that is there. Blocks.
     pub fn open(directory: &Path, key: Option<PathBuf>) -> Result<Self, ConfigError> {
-        let path = directory.join(DATABASE);
-        if !path.exists() {
-            let reason = "there is no such file".to_owned();
-            return Err(StorageError::Database { path, reason }.into());
-        }
+        datadir::database(directory)?;
         Self::open_or_create(directory, key)
     }
 
@@ -77,7 +71,7 @@ impl Kept {
     ) -> Result<(String, Secret), KeptError> {
         let now = unix_seconds(SystemTime::now());
         let expires = lifetime.map(|lifetime| now.saturating_add(lifetime.as_secs()));
-        let creator = Author { login: access::DEV_USER.to_owned(), name: ACTOR.to_owned() };
+        let creator = Author { login: DEV_USER.to_owned(), name: audit::LOCAL.to_owned() };
         let (kept, token) = Token::new(name, holder, expires, creator, now).map_err(Kind::from)?;
         if let Some(organization) = kept.holder.organization() {
             require_organization(&self.database, organization).map_err(Kind::from)?;
@@ -126,7 +120,7 @@ impl Kept {
         now: u64,
     ) -> Result<(), Kind> {
         let entry = Entry {
-            actor: Some(ACTOR.to_owned()),
+            actor: Some(audit::LOCAL.to_owned()),
             target: target.map(ToString::to_string),
             detail: Some(detail),
             ..Entry::new(now, action, 200)

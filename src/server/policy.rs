@@ -1,39 +1,7 @@
 //! Who may do what with which environment: decided here and nowhere else.
 
-use serde::{Deserialize, Serialize};
-
-use super::{
-    access::Principal,
-    names::EnvironmentName,
-    store::{Grantee, Grants},
-};
+use super::{names::EnvironmentName, people::Grantee, principal::Principal, right::Right, store::Grants};
 use crate::esc::token_type::TokenType;
-
-/// What somebody may do with an environment. Each includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Right {
-    /// See the definition, its ciphertexts, its revisions and tags.
-    Read,
-    /// See the values.
-    Open,
-    /// Change it.
-    Write,
-    /// Take it away, bring it back, change its settings.
-    Admin,
-}
-
-impl Right {
-    /// As people write it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Open => "open",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
-    }
-}
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,13 +109,11 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::{Policy, Right};
+    use super::Policy;
     use crate::{
         esc::token_type::TokenType,
         server::{
-            access::Principal,
-            names::EnvironmentName,
-            store::{Grantee, Grants},
+            names::EnvironmentName, people::Grantee, principal::Principal, right::Right, store::Grants,
         },
     };
 

@@ -11,8 +11,9 @@ use std::{
 use subtle::ConstantTimeEq;
 
 use super::{
-    access::{NoRandomness, Principal, hex, random},
     names::EnvironmentName,
+    principal::Principal,
+    random::{NoRandomness, hex, random},
 };
 use crate::lang::value::Value;
 
@@ -107,7 +108,7 @@ mod tests {
             diagnostic::Range,
             value::{Properties, Value},
         },
-        server::{access::Principal, names::EnvironmentName, sessions::Subject},
+        server::{names::EnvironmentName, principal::Principal, sessions::Subject},
     };
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -138,7 +139,7 @@ mod tests {
             subject: "s".to_owned(),
             token_type: crate::esc::token_type::TokenType::Organization,
             right: None,
-            ceiling: crate::server::policy::Right::Open,
+            ceiling: crate::server::right::Right::Open,
         };
         let read = |id: &str, owner, name, now| sessions.read(id, owner, &environment(name), now).is_some();
         assert!(read(&id, &Principal::Dev, "e", now));

@@ -20,7 +20,7 @@ use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::{Clock, access, keyfile, unix_seconds};
+use super::{Clock, keyfile, random, unix_seconds};
 use crate::secret::Secret;
 
 /// Largest key file that is read: a few times an RSA key of 8192 bits in PEM.
@@ -157,7 +157,7 @@ impl Signer {
         audience: &str,
         subject: &str,
         claims: Json,
-    ) -> Result<Secret, access::NoRandomness> {
+    ) -> Result<Secret, random::NoRandomness> {
         let now = unix_seconds(self.clock.now());
         let mut all = json!({
             "iss": self.origin(),
@@ -165,7 +165,7 @@ impl Signer {
             "aud": audience,
             "iat": now,
             "exp": now.saturating_add(LIFETIME),
-            "jti": access::hex(&access::random::<16>()?),
+            "jti": random::hex(&random::random::<16>()?),
         });
         if let (Some(all), Json::Object(claims)) = (all.as_object_mut(), claims) {
             all.extend(claims);
@@ -178,11 +178,11 @@ impl Signer {
             Key::Rsa(key) => {
                 let mut signature = vec![0; key.public().modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature)
-                    .map_err(|_| access::NoRandomness)?;
+                    .map_err(|_| random::NoRandomness)?;
                 signature
             }
             Key::Ec(key) => {
-                key.sign(&random, signed.as_bytes()).map_err(|_| access::NoRandomness)?.as_ref().to_vec()
+                key.sign(&random, signed.as_bytes()).map_err(|_| random::NoRandomness)?.as_ref().to_vec()
             }
         };
         Ok(Secret::from(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))

@@ -1,30 +1,24 @@
 //! Opens what a server keeps: a directory of files, a data directory, or memory.
 
 use std::{
-    fs::{self, DirBuilder, Metadata},
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use super::{
     ConfigError,
-    access::random,
-    exposure,
-    store::{Author, Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
-    upkeep,
+    datadir::{DATABASE, KEY_CHECK, StorageError, audit_log, broken, guarded, restrict},
+    keychange,
+    people::Author,
+    random::random,
+    store::{Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
     vault::Vault,
 };
 use crate::secret::Secret;
 
 /// The organization that exists when none is named.
 const DEFAULT_ORGANIZATION: &str = "dev";
-
-/// The database in a data directory.
-pub(super) const DATABASE: &str = "esc.redb";
-
-/// Where the database keeps what tells its key from others.
-pub(super) const KEY_CHECK: &str = "key-check";
 
 /// Where definitions lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,57 +51,6 @@ impl Storage {
     }
 }
 
-/// Why it can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    /// The data directory.
-    #[error("can't use {} as the data directory", path.display())]
-    Directory {
-        /// As it was given.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Others could put another database or key into it.
-    #[error("others than its owner can change what is in the data directory {0}: chmod 700 {0}", path.display())]
-    Mode {
-        /// As it was given.
-        path: PathBuf,
-    },
-    /// The database in it.
-    #[error("can't open {}: {reason}", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// There are secrets, and not the key that they were sealed with.
-    #[error("the secrets in {} are sealed with another key than the one in {}", data.display(), key.display())]
-    OtherKey {
-        /// The database.
-        data: PathBuf,
-        /// The key file.
-        key: PathBuf,
-    },
-    /// There is a database, and no key.
-    #[error("{} is missing, and the secrets in {} can't be read without it", key.display(), data.display())]
-    NoKey {
-        /// The database.
-        data: PathBuf,
-        /// Where the key should be.
-        key: PathBuf,
-    },
-    /// A file to begin with.
-    #[error("can't import {what}: {reason}")]
-    Import {
-        /// Which one.
-        what: String,
-        /// Why.
-        reason: String,
-    },
-}
-
 /// What a server works with.
 pub(super) struct Opened {
     pub(super) store: Box<dyn Store>,
@@ -116,11 +59,6 @@ pub(super) struct Opened {
     pub(super) writable: bool,
     /// Where the audit log of the data directory is.
     pub(super) audit: Option<PathBuf>,
-}
-
-/// The audit log in a data directory.
-pub fn audit_log(data: &Path) -> PathBuf {
-    data.join("audit.jsonl")
 }
 
 /// Opens it.
@@ -162,34 +100,6 @@ pub(super) fn open_data(directory: &Path, key: Option<PathBuf>) -> Result<(Datab
     Ok((database, vault))
 }
 
-/// Refuses a directory of ours that others can change, and warns of what is less, or is not for us to mend: the volumes
-/// of pods are often root's, and open to everybody.
-fn guarded(path: &Path, metadata: &Metadata) -> Result<(), StorageError> {
-    let (ours, mode) = (exposure::is_ours(metadata), format!("{:04o}", metadata.mode() & 0o7777));
-    match (exposure::can_be_changed(metadata), ours) {
-        (true, true) => return Err(StorageError::Mode { path: path.to_owned() }),
-        (true, false) => tracing::warn!(
-            path = %path.display(),
-            mode,
-            "everybody on this machine can change what is in the data directory: give --data a directory in it, which \
-             is made for its owner alone"
-        ),
-        (false, true) if exposure::excess(metadata) != 0 => tracing::warn!(
-            path = %path.display(),
-            mode,
-            "others can see what is in the data directory: chmod 700 it"
-        ),
-        (false, _) => {}
-    }
-    Ok(())
-}
-
-/// Names and tags are nobody else's business, though secrets are sealed.
-fn restrict(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-}
-
 /// The key of a database: the one it was sealed with, or a new one for a new database.
 fn unlock(database: &Database, data: &Path, key: &Path) -> Result<Vault, ConfigError> {
     let stored = |error: StoreError| broken(data, &error);
@@ -201,7 +111,7 @@ fn unlock(database: &Database, data: &Path, key: &Path) -> Result<Vault, ConfigE
             let vault = Vault::read(key)?;
             if !vault.passes(&check) {
                 // A change of the key that was cut off at its very end.
-                if let Some(next) = upkeep::finish(key, &check) {
+                if let Some(next) = keychange::finish(key, &check) {
                     return Ok(next);
                 }
                 return Err(StorageError::OtherKey { data: data.to_owned(), key: key.to_owned() }.into());
@@ -215,12 +125,6 @@ fn unlock(database: &Database, data: &Path, key: &Path) -> Result<Vault, ConfigE
             Ok(vault)
         }
     }
-}
-
-pub(super) fn broken(path: &Path, error: &StoreError) -> ConfigError {
-    use std::error::Error;
-    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    StorageError::Database { path: path.to_owned(), reason }.into()
 }
 
 /// Makes sure of the organizations, and imports files if there never was anything.
@@ -261,6 +165,6 @@ fn fill(
 }
 
 /// An id that was never used.
-pub(super) fn new_id() -> Result<EnvironmentId, super::access::NoRandomness> {
+pub(super) fn new_id() -> Result<EnvironmentId, super::random::NoRandomness> {
     Ok(EnvironmentId(u128::from_be_bytes(random::<16>()?)))
 }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    access::{NoRandomness, Principal, digest_of, hex, new_token, random},
-    policy::Right,
+    people::{Author, Grantee},
+    principal::Principal,
+    random::{NoRandomness, digest_of, hex, new_token, random},
     rfc3339,
-    store::{Author, Grantee},
+    right::Right,
 };
 use crate::{
     esc::{reference::check_organization, token_type::TokenType},
@@ -217,7 +218,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), TokenRefusal> {
 #[cfg(test)]
 mod tests {
     use super::{Holder, MAX_LIFETIME, Token, TokenRefusal};
-    use crate::server::{access::digest_of, store::Author};
+    use crate::server::{people::Author, random::digest_of};
 
     #[test]
     fn keeps_the_digest_and_not_the_token() {

@@ -5,17 +5,16 @@
 //! the old key or all of them under the new one, and both key files are there as long as it is not certain which.
 
 use std::{
-    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use super::{
-    ConfigError, StorageError,
-    audit::{Audit, Entry},
-    audit_log, keyfile, offline,
-    storage::{DATABASE, KEY_CHECK, broken},
+    ConfigError,
+    audit::{self, Audit, AuditError, Entry},
+    datadir::{DATABASE, KEY_CHECK, StorageError, audit_log, broken, existing},
+    keychange,
     store::{Database, StoreError},
     unix_seconds,
     vault::Vault,
@@ -92,7 +91,7 @@ pub fn rekey(data: &Path, key: Option<PathBuf>, new: Option<&Path>) -> Result<Re
     let check = database.meta(KEY_CHECK).map_err(|error| broken(&path, &error))?;
     let check = check.ok_or_else(|| RekeyError::NoKeyYet(path.clone()))?;
     let key = key.unwrap_or_else(|| data.join("key"));
-    let fresh = new.map_or_else(|| beside(&key, "next"), Path::to_owned);
+    let fresh = new.map_or_else(|| keychange::beside(&key, "next"), Path::to_owned);
     let next = if fresh.exists() { Vault::read(&fresh) } else { Vault::create(&fresh) };
     let next = next.map_err(ConfigError::from)?;
     let mut definitions = 0;
@@ -108,7 +107,11 @@ pub fn rekey(data: &Path, key: Option<PathBuf>, new: Option<&Path>) -> Result<Re
     if new.is_some() {
         return Ok(Rekeyed { definitions, key: fresh, old: None });
     }
-    let old = replace(&key).map_err(|source| RekeyError::Move { from: fresh, to: key.clone(), source })?;
+    let old = keychange::replace(&key).map_err(|source| RekeyError::Move {
+        from: fresh,
+        to: key.clone(),
+        source,
+    })?;
     Ok(Rekeyed { definitions, key, old: Some(old) })
 }
 
@@ -128,68 +131,13 @@ fn rewrite(database: &Database, path: &Path, before: &Vault, next: &Vault) -> Re
     })
 }
 
-/// Puts the new key in the place of an old one that no longer is needed: there is a key at any moment.
-fn replace(key: &Path) -> io::Result<PathBuf> {
-    let old = if key.exists() { keep(key)? } else { beside(key, "old") };
-    fs::rename(beside(key, "next"), key)?;
-    keyfile::sync_directory(key)?;
-    Ok(old)
-}
-
-/// Gives a key a second name, in no other's place: there may be backups for every key that ever was.
-fn keep(key: &Path) -> io::Result<PathBuf> {
-    let kept = fs::read(key).map(Secret::new)?;
-    let mut old = beside(key, "old");
-    let mut number = 1_u32;
-    loop {
-        match fs::hard_link(key, &old) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // A call that was cut off has kept it.
-                if fs::read(&old).map(Secret::new).is_ok_and(|old| old.expose() == kept.expose()) {
-                    return Ok(old);
-                }
-                number = number.checked_add(1).ok_or(error)?;
-                old = beside(key, &format!("old.{number}"));
-            }
-            linked => return linked.map(|()| old),
-        }
-    }
-}
-
-/// The new key, if a change to it was cut off when only the files were left to do.
-pub(super) fn finish(key: &Path, check: &[u8]) -> Option<Vault> {
-    let next = Vault::read(&beside(key, "next")).ok().filter(|next| next.passes(check))?;
-    match replace(key) {
-        Ok(_) => tracing::warn!("a change of the key was cut off: it is finished now"),
-        // It works with the key all the same.
-        Err(error) => tracing::warn!(%error, "a change of the key was cut off, and can't be finished"),
-    }
-    Some(next)
-}
-
-fn beside(key: &Path, extension: &str) -> PathBuf {
-    let mut name = key.file_name().unwrap_or(OsStr::new("key")).to_owned();
-    name.push(".");
-    name.push(extension);
-    key.with_file_name(name)
-}
-
-fn existing(data: &Path) -> Result<Database, ConfigError> {
-    let path = data.join(DATABASE);
-    if !path.exists() {
-        let reason = "there is no such file".to_owned();
-        return Err(StorageError::Database { path, reason }.into());
-    }
-    Database::open(&path).map_err(|error| broken(&path, &error))
-}
-
 /// First: what can't be recorded is not done.
 fn record(data: &Path, action: &str) -> Result<(), ConfigError> {
     let path = audit_log(data);
     let entry = Entry {
-        actor: Some(offline::ACTOR.to_owned()),
+        actor: Some(audit::LOCAL.to_owned()),
         ..Entry::new(unix_seconds(SystemTime::now()), action, 200)
     };
-    let failed = |source| super::audit::AuditError { path: path.clone(), source };
+    let failed = |source| AuditError { path: path.clone(), source };
     Ok(Audit::open(&path)?.record(&entry).map_err(failed)?)
 }

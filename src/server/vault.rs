@@ -15,7 +15,7 @@ use ring::{
 };
 use zeroize::Zeroizing;
 
-use super::{access::NoRandomness, keyfile, store::EnvironmentId};
+use super::{keyfile, random::NoRandomness, store::EnvironmentId};
 use crate::{
     lang::{
         envelope,

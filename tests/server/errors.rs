@@ -165,6 +165,12 @@ fn definitions_that_are_no_text_or_no_file_are_told() {
     let binary = server.send("POST", "/api/esc/environments/acme/p/binary/open");
     assert!(binary.error(400).contains("no UTF-8"));
     server.send("POST", "/api/esc/environments/acme/p/folder/open").error(500);
+    // Never a part of one, as if it were all.
+    server.write("acme/p/long.yaml", &format!("values:\n  a: 1\n{}", "  # more\n".repeat(150_000)));
+    for path in ["", "/decrypt", "/versions/1"] {
+        let answer = server.send("GET", &format!("/api/esc/environments/acme/p/long{path}"));
+        assert!(answer.error(400).contains("larger than 1048576 bytes"), "{path}");
+    }
 }
 
 #[test]

@@ -301,6 +301,47 @@ fn a_service_rotates_and_its_answer_becomes_the_state() {
 }
 
 #[test]
+fn what_is_rotated_is_kept_while_others_are_still_asked() {
+    let (ask, asked) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (ask, released) = (std::sync::Mutex::new(ask), std::sync::Mutex::new(released));
+    let service = Https::start(move |_| {
+        ask.lock().unwrap().send(()).unwrap();
+        released.lock().unwrap().recv().unwrap();
+        (200, String::new(), r#"{"key": "k3y"}"#.to_owned())
+    });
+    let server = server(&service, |_| {});
+    let text = format!(
+        "values:\n  a: {{fn::rotate::password: {{inputs: {{}}}}}}\n  b: {{fn::rotate::external: {{inputs: {{url: '{}'}}}}}}\n  \
+         c: {{fn::rotate::password: {{inputs: {{}}}}}}\n",
+        service.url("/rotate")
+    );
+    keep(&server, "e", &text);
+    let event = std::thread::scope(|scope| {
+        let rotating = scope.spawn(|| send(&server, "POST", &format!("{PATH}/rotate"), "{}").json());
+        asked.recv().unwrap();
+        // Both passwords are in revisions of their own, before the service has answered.
+        let kept = loop {
+            let values = server.values("acme/p/e");
+            if values["a"]["current"].is_string() && values["c"]["current"].is_string() {
+                break values;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        assert_eq!(kept["b"], json!({}));
+        release.send(()).unwrap();
+        let event = rotating.join().unwrap()["secretRotationEvent"].clone();
+        assert_eq!(server.values("acme/p/e")["a"], kept["a"]);
+        event
+    });
+    assert_eq!(
+        (&event["status"], &event["preRotationRevision"], &event["postRotationRevision"]),
+        (&json!("succeeded"), &json!(2), &json!(5))
+    );
+    assert_eq!(server.values("acme/p/e")["b"], json!({"current": {"key": "k3y"}}));
+}
+
+#[test]
 fn a_data_directory_keeps_its_signing_key() {
     let service = Https::start(echo);
     let data = tempfile::tempdir().unwrap();

@@ -105,6 +105,8 @@ fn reads_one_property() {
         "property=features%5B-1%5D",
         "property=who.x",
         "property=%2A",
+        // No UTF-8: not as good as no name.
+        "property=%ff",
     ] {
         assert!(read(query).error(404).starts_with("there is no property"), "{query}");
     }
@@ -160,7 +162,7 @@ fn durations_have_limits() {
     for duration in ["", "2h0m0s", "90m", "24h"] {
         assert_eq!(open(duration).status, 200, "{duration}");
     }
-    for duration in ["0s", "-1h", "24h0m1s", "soon", "7"] {
+    for duration in ["0s", "-1h", "24h0m1s", "soon", "7", "%ff"] {
         assert!(open(duration).error(400).contains("`duration`"), "{duration}");
     }
 }

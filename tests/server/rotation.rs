@@ -112,7 +112,7 @@ fn one_that_fails_takes_nothing_from_the_others() {
          c:\n  - fn::rotate: {provider: echo, inputs: {next: n1}, state: {current: c0}}\n",
     );
     let event = rotate(&server, "{}");
-    assert_eq!((&event["status"], &event["postRotationRevision"]), (&json!("failed"), &json!(3)));
+    assert_eq!((&event["status"], &event["postRotationRevision"]), (&json!("failed"), &json!(4)));
     let statuses: Vec<_> = event["rotations"]
         .as_array()
         .unwrap()

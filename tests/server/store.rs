@@ -269,6 +269,17 @@ fn a_retracted_revision_gives_way_to_its_replacement() {
 }
 
 #[test]
+fn what_grows_too_large_when_it_is_sealed_is_not_kept() {
+    let server = server();
+    let many: String = (0..9000).map(|number| format!("  a{number}: {{fn::secret: x}}\n")).collect();
+    let definition = format!("values:\n{many}");
+    assert!(definition.len() < 300_000);
+    let refused = text(&server, "PATCH", E, &[], &definition).error(413);
+    assert!(refused.contains("with its secrets sealed"), "{refused}");
+    assert_eq!(server.send("POST", &format!("{E}/open")).status, 200);
+}
+
+#[test]
 fn tags_of_environments_are_kept() {
     let server = server();
     let at = |method: &str, path: &str, body: Value| send(&server, method, &format!("{E}/tags{path}"), &body);
@@ -276,6 +287,11 @@ fn tags_of_environments_are_kept() {
     assert_eq!(at("POST", "", json!({"name": "team", "value": "a"})).json()["value"], "a");
     at("POST", "", json!({"name": "team", "value": "a"})).error(409);
     at("POST", "", json!({"name": "tier", "value": "1"}));
+    // Clients clean paths before they send them: nobody could ask for such a tag again.
+    for name in [".", ".."] {
+        at("POST", "", json!({"name": name, "value": "a"})).error(400);
+        send(&server, "POST", &format!("{E}/versions/tags"), &json!({"name": name})).error(400);
+    }
     let change = json!({"currentTag": {"name": "", "value": "a"}, "newTag": {"name": "squad", "value": "b"}});
     assert_eq!(at("PATCH", "/team", change.clone()).json()["name"], "squad");
     at("PATCH", "/team", change.clone()).error(404);

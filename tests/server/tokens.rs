@@ -133,7 +133,7 @@ fn tokens_are_made_listed_and_revoked() {
     assert_eq!(listed.1.lines().count(), 2, "{}", listed.2);
     server.resume();
     let organizations = server.send(&server.operator, "GET", "/api/user", "").json()["organizations"].clone();
-    assert_eq!(organizations.as_array().unwrap().len(), 1, "making a token made no organization");
+    assert_eq!(organizations.as_array().unwrap().len(), 2, "making a token made no organization");
     assert_eq!(status(&server, &pod), 200);
     let id = row["id"].as_str().unwrap();
     assert_eq!(server.asked(&["token", "revoke", id]).0, Some(0));

@@ -328,7 +328,7 @@ fn scalar(node: &Node) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{fs::File, io::Write};
 
     use super::read;
 
@@ -336,10 +336,12 @@ mod tests {
 
     /// What reading it says: how many issuers there are, or what is wrong.
     fn file(text: &str) -> String {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        let path = file.path();
-        match read(path) {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("F");
+        for (name, text) in [("F", text), ("k", KEYS), ("token", "t")] {
+            File::create(place.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+        }
+        match read(&path) {
             Ok(issuers) => issuers.len().to_string(),
             Err(error) => error.to_string().replace(path.to_str().unwrap(), "F"),
         }

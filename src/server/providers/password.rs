@@ -7,7 +7,7 @@ use crate::{
     esc::value::{Kind, Value},
     lang::{schema::Schema, seam::RotatorSchema},
     secret::Secret,
-    server::access::{NoRandomness, random},
+    server::random::{NoRandomness, random},
 };
 
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";

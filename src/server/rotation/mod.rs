@@ -4,6 +4,9 @@
 //! rotator is asked: whether the definition can be read, evaluated and rewritten, and whether the audit log takes a
 //! line. After that nothing stops what was begun: neither a client that goes away nor a rotator that fails nor somebody
 //! who changes the definition meanwhile. What could be rotated is kept, and what could not is told.
+//!
+//! A new state is kept at once, as a revision, while other rotators are still being asked: whoever ends the process
+//! takes away at most what was answered in that very moment, and what was not answered yet.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,12 +18,15 @@ use http::StatusCode;
 
 use super::{
     App,
-    access::{Principal, hex, random},
     audit::Entry,
     error::ApiError,
     evaluation::Question,
     names::{EnvironmentName, Version},
+    people::Author,
     policy::Policy,
+    principal::Principal,
+    providers::{Keep, ProviderError},
+    random::{hex, random},
     store::{Definition, EnvironmentId, StoreError},
 };
 use crate::{
@@ -30,6 +36,7 @@ use crate::{
 };
 
 mod state;
+mod text;
 
 use state::Site;
 
@@ -91,6 +98,8 @@ pub(super) struct RotatedSecret {
     pub(super) id: String,
     /// Below `values`.
     pub(super) path: String,
+    /// The revision with its new state.
+    pub(super) revision: Option<u64>,
     /// Why it was not rotated.
     pub(super) failure: Option<String>,
 }
@@ -125,41 +134,39 @@ async fn run(app: Arc<App>, wanted: Wanted) -> Result<Rotated, ApiError> {
     let line = entry(&app, &wanted, "rotation.begin", None, paths.join(" "), true);
     record(&app, vec![line]).await?;
 
-    let (outcome, _) = app.evaluate(question(Mode::Rotate { paths })).await?;
-    let mut statuses: BTreeMap<_, _> = outcome
-        .rotations
+    let keeper = Arc::new(Keeper {
+        app: Arc::clone(&app),
+        name: wanted.environment.clone(),
+        by: wanted.principal.author(),
+        id: environment.id,
+        sites: sites.clone(),
+        revisions: tokio::sync::Mutex::default(),
+    });
+    let rotate = question(Mode::Rotate { paths }).keeping(keeper.keep());
+    // What is kept by now is kept, whatever became of the evaluation.
+    let rotations = app.evaluate(rotate).await.map(|(outcome, _)| outcome.rotations).unwrap_or_default();
+    let mut statuses: BTreeMap<_, _> = rotations
         .into_iter()
-        .map(|rotation| {
-            let below = rotation.path.strip_prefix("values.").or(rotation.path.strip_prefix("values"));
-            (below.unwrap_or(&rotation.path).to_owned(), rotation.status)
-        })
+        .map(|rotation| (below_values(&rotation.path).to_owned(), rotation.status))
         .collect();
-    let mut states = Vec::new();
+    let revisions = keeper.revisions.lock().await;
     let mut secrets = Vec::new();
-    for site in sites {
-        let failure = match statuses.remove(&site.path) {
-            Some(RotationStatus::Succeeded { state, .. }) => {
-                states.push((site.clone(), state));
-                None
-            }
-            Some(RotationStatus::Failed(reason)) => Some(reason),
-            Some(RotationStatus::NotEvaluated) | None => {
-                Some("its inputs or its state could not be computed".to_owned())
-            }
+    for Site { path, .. } in sites {
+        let revision = revisions.get(&path).copied();
+        let failure = match (revision, statuses.remove(&path)) {
+            (Some(_), _) => None,
+            (None, Some(RotationStatus::Failed(reason))) => Some(reason),
+            (None, _) => Some("its inputs or its state could not be computed".to_owned()),
         };
-        secrets.push(RotatedSecret { id: new_id()?, path: site.path, failure });
+        secrets.push(RotatedSecret { id: new_id()?, path, revision, failure });
     }
-    let after = if states.is_empty() {
-        None
-    } else {
-        save(&app, &wanted, environment.id, states, &mut secrets).await
-    };
+    let after = secrets.iter().filter_map(|secret| secret.revision).max();
     let lines = secrets.iter().map(|secret| {
         let detail = match &secret.failure {
             None => secret.path.clone(),
             Some(reason) => format!("{}: {reason}", secret.path),
         };
-        entry(&app, &wanted, "secret.rotate", after, detail, secret.failure.is_none())
+        entry(&app, &wanted, "secret.rotate", secret.revision, detail, secret.failure.is_none())
     });
     let lines: Vec<_> = lines.collect();
     // It is done, and saved: that this can't be recorded makes it no failure, and the log says so.
@@ -200,65 +207,78 @@ fn sites(definition: &Definition, wanted: &[String]) -> Result<Vec<Site>, ApiErr
     Ok(sites)
 }
 
-/// Keeps new states as a revision. What can't be kept becomes a failure, and the log says that it is lost.
-async fn save(
-    app: &Arc<App>,
-    wanted: &Wanted,
+/// Keeps new states, each as a revision of its own, one after the other.
+struct Keeper {
+    app: Arc<App>,
+    name: EnvironmentName,
+    by: Author,
     id: EnvironmentId,
-    states: Vec<(Site, Value)>,
-    secrets: &mut [RotatedSecret],
-) -> Option<u64> {
-    let (name, by) = (wanted.environment.clone(), wanted.principal.author());
-    let saved = app
-        .blocking(move |app| {
-            let mut states = states;
-            let mut lost = Vec::new();
-            for _ in 0..MAX_ATTEMPTS {
-                let newest = app.store.definition(&name, &Version::Latest)?;
-                if newest.environment.id != id {
-                    return Err(StoreError::NoEnvironment(name).into());
-                }
-                let text = newest.text.expose_str().unwrap_or_default();
-                // Somebody may have changed the definition, and taken a rotator out of it.
-                states.retain(|(site, state)| {
-                    let kept = state::write(text, &[(site, state)]).is_ok();
-                    if !kept {
-                        lost.push(site.path.clone());
-                    }
-                    kept
-                });
-                if states.is_empty() {
-                    return Ok((None, lost));
-                }
-                let borrowed: Vec<_> = states.iter().map(|(site, state)| (site, state)).collect();
-                let written = state::write(text, &borrowed).map_err(|_| ApiError::internal())?;
-                let sealed = app
-                    .vault
-                    .seal(id, written.expose_str().unwrap_or_default(), &mut |found| found == id)
-                    .map_err(|_| ApiError::internal())?;
-                let etag = Some(newest.environment.etag.as_str());
-                match app.store.update(&name, etag, &Secret::from(sealed), &by, app.now()) {
-                    Ok(environment) => return Ok((Some(environment.latest), lost)),
-                    Err(StoreError::Changed(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Err(StoreError::Changed(name).into())
+    sites: Vec<Site>,
+    /// The revisions of what is kept, by the paths of the rotators.
+    revisions: tokio::sync::Mutex<BTreeMap<String, u64>>,
+}
+
+impl Keeper {
+    fn keep(self: &Arc<Self>) -> Keep {
+        let keeper = Arc::clone(self);
+        Keep::new(move |path, state| {
+            let keeper = Arc::clone(&keeper);
+            Box::pin(async move { keeper.save(below_values(&path), state).await })
         })
-        .await;
-    let (after, lost) = saved.unwrap_or((None, Vec::new()));
-    for secret in secrets.iter_mut().filter(|secret| secret.failure.is_none()) {
-        if after.is_none() || lost.contains(&secret.path) {
-            tracing::error!(
-                environment = %wanted.environment,
-                path = secret.path,
-                "a secret was rotated, and its new state could not be saved"
-            );
-            secret.failure =
-                Some("it was rotated, but the new state could not be saved, and is lost".to_owned());
+    }
+
+    async fn save(self: &Arc<Self>, path: &str, state: Value) -> Result<(), ProviderError> {
+        let mut revisions = self.revisions.lock().await;
+        let (keeper, site) = (Arc::clone(self), self.sites.iter().find(|site| site.path == path).cloned());
+        let saved = self.app.blocking(move |app| match site {
+            Some(site) => keeper.write(app, &site, &state),
+            None => Err(ApiError::internal()),
+        });
+        match saved.await {
+            Ok(revision) => {
+                revisions.insert(path.to_owned(), revision);
+                Ok(())
+            }
+            Err(_) => {
+                tracing::error!(
+                    environment = %self.name,
+                    path,
+                    "a secret was rotated, and its new state could not be saved"
+                );
+                let lost = "it was rotated, but the new state could not be saved, and is lost";
+                Err(ProviderError::Refused(lost.to_owned()))
+            }
         }
     }
-    after
+
+    /// Puts a state on top of whatever is the newest definition. Blocks.
+    fn write(&self, app: &App, site: &Site, state: &Value) -> Result<u64, ApiError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let newest = app.store.definition(&self.name, &Version::Latest)?;
+            if newest.environment.id != self.id {
+                return Err(StoreError::NoEnvironment(self.name.clone()).into());
+            }
+            // Somebody may have changed the definition, and taken the rotator out of it.
+            let text = newest.text.expose_str().unwrap_or_default();
+            let written = state::write(text, &[(site, state)]).map_err(|_| ApiError::internal())?;
+            let sealed = app
+                .vault
+                .seal(self.id, written.expose_str().unwrap_or_default(), &mut |found| found == self.id)
+                .map_err(|_| ApiError::internal())?;
+            let etag = Some(newest.environment.etag.as_str());
+            match app.store.update(&self.name, etag, &Secret::from(sealed), &self.by, app.now()) {
+                Ok(environment) => return Ok(environment.latest),
+                Err(StoreError::Changed(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Changed(self.name.clone()).into())
+    }
+}
+
+/// A path without the `values` at its begin.
+fn below_values(path: &str) -> &str {
+    path.strip_prefix("values.").or(path.strip_prefix("values")).unwrap_or(path)
 }
 
 fn new_id() -> Result<String, ApiError> {

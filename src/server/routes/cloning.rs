@@ -11,10 +11,11 @@ use serde_json::Value as Json;
 use super::{
     super::{
         App,
-        access::Principal,
         error::ApiError,
         names::{EnvironmentName, Version},
-        policy::{Policy, Right},
+        policy::Policy,
+        principal::Principal,
+        right::Right,
         storage::new_id,
         store::{Environment, New, Page, Revision},
     },

@@ -15,11 +15,12 @@ use super::{
         error::ApiError,
         evaluation::{Question, Whose},
         names::Version,
-        policy::Right,
+        policy::Policy,
+        right::Right,
         store::{Definition, Environment, StoreError},
         wire::DiagnosticWire,
     },
-    AppState, Entered, answer, body,
+    AppState, Entered, MAX_DEFINITION, answer, body,
     opening::acceptable,
     version,
 };
@@ -52,7 +53,7 @@ async fn sealed(app: Arc<App>, entered: Entered, version: Version) -> Result<Res
         let definition = app.store.definition(&entered.environment, &version)?;
         entered.noted.revision(definition.revision.number);
         let id = definition.environment.id;
-        let text = definition.text.expose_str().ok_or_else(not_text)?;
+        let text = whole(app, &definition)?;
         // Files hold secrets in the clear.
         let sealed =
             app.vault.seal(id, text, &mut |found| found == id).map_err(|error| unreadable(&error))?;
@@ -82,11 +83,20 @@ async fn in_the_clear(app: Arc<App>, entered: Entered, version: Version) -> Resu
         let definition = app.store.definition(&entered.environment, &version)?;
         entered.noted.revision(definition.revision.number);
         let id = definition.environment.id;
-        let text = definition.text.expose_str().ok_or_else(not_text)?;
+        let text = whole(app, &definition)?;
         let text = app.opened(text, &mut |found| found == id).map_err(|error| unreadable(&error))?;
         Ok(yaml(&text, &definition))
     })
     .await
+}
+
+/// All of a definition. A file is read no further than a definition may be long, and a part of one is none.
+fn whole<'d>(app: &App, definition: &'d Definition) -> Result<&'d str, ApiError> {
+    if app.policy == Policy::Files && definition.text.len() > MAX_DEFINITION {
+        let message = format!("the definition is larger than {MAX_DEFINITION} bytes");
+        return Err(ApiError::bad_request(message));
+    }
+    definition.text.expose_str().ok_or_else(not_text)
 }
 
 fn not_text() -> ApiError {

@@ -11,12 +11,14 @@ use serde_json::{Value as Json, json};
 use super::{
     super::{
         App,
-        access::Principal,
         error::ApiError,
         names::{DEFAULT_PROJECT, EnvironmentName},
-        policy::{Policy, Right},
+        people::Author,
+        policy::Policy,
+        principal::Principal,
+        right::Right,
         storage::new_id,
-        store::{Author, Environment, New, Page, Revision, StoreError},
+        store::{Environment, New, Page, Revision, StoreError},
     },
     AppState, Entered, Member, answer, body, parameter, time,
 };

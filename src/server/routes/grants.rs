@@ -14,8 +14,9 @@ use super::{
         App,
         error::ApiError,
         names::EnvironmentName,
-        policy::Right,
-        store::{Grantee, Grants, require_organization},
+        people::Grantee,
+        right::Right,
+        store::{Grants, described, require_organization},
         tokens,
     },
     AppState, Entered, Member, answer, body, param, params,
@@ -83,11 +84,6 @@ async fn give(
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
-}
-
-/// What the audit log says of a grant.
-pub(in crate::server) fn described(grantee: &Grantee, right: Option<Right>) -> String {
-    format!("{grantee} {}", right.map_or("none", Right::word))
 }
 
 /// A team of the path, and an administrator of its organization.

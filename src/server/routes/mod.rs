@@ -15,13 +15,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     App,
-    access::Principal,
     error::{ApiError, json_response},
     names::{EnvironmentName, Version},
-    policy::Right,
+    people::Author,
+    principal::Principal,
     rfc3339 as time,
+    right::Right,
     signing::KEY_SET_PATH,
-    store::StoreError,
+    store::{Environment, Rule, StoreError},
 };
 use crate::{esc::reference::check_organization, lang::MAX_DOCUMENT};
 
@@ -30,7 +31,7 @@ mod cloning;
 mod definitions;
 mod environments;
 mod form;
-pub(super) mod grants;
+mod grants;
 mod observe;
 mod opening;
 mod referrers;
@@ -228,6 +229,20 @@ impl Entered {
         } else {
             self.judge(app.policy.most(&self.principal, &self.environment, None), right)
         }
+    }
+
+    /// Changes what is kept of the environment beside its revisions. Whether the asker may is for the caller to know.
+    async fn change(
+        self,
+        app: &Arc<App>,
+        mut change: impl FnMut(&mut Environment, &Author, u64) -> Result<(), Rule> + Send + 'static,
+    ) -> Result<Environment, ApiError> {
+        app.blocking(move |app| {
+            let (by, now) = (self.principal.author(), app.now());
+            let change = &mut |environment: &mut Environment| change(environment, &by, now);
+            Ok(app.store.modify(&self.environment, change)?)
+        })
+        .await
     }
 
     fn judge(&self, most: Option<Right>, right: Right) -> Result<(), ApiError> {

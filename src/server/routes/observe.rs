@@ -15,10 +15,10 @@ use http::{Method, StatusCode, header, request::Parts};
 use super::{
     super::{
         App,
-        access::Principal,
         audit::{self, Entry, Peer},
         error::ApiError,
         names::EnvironmentName,
+        principal::Principal,
     },
     AppState, ENVIRONMENT, MAX_BODY, MAX_DEFINITION,
 };

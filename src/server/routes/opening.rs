@@ -15,7 +15,7 @@ use super::{
         error::ApiError,
         evaluation::Question,
         names::{EnvironmentName, Version},
-        policy::Right,
+        right::Right,
         sessions::Subject,
         store::Definition,
         wire::{CheckWire, DiagnosticWire, EnvironmentWire, ValueWire},

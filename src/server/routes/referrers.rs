@@ -11,10 +11,10 @@ use serde_json::{Value as Json, json};
 use super::{
     super::{
         App,
-        access::Principal,
         error::ApiError,
         names::{EnvironmentName, ImportName, Version},
-        policy::Right,
+        principal::Principal,
+        right::Right,
         store::{Page, StoreError},
     },
     AppState, Entered, answer, param, version,

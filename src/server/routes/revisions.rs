@@ -11,7 +11,8 @@ use serde_json::{Value as Json, json};
 use super::{
     super::{
         error::ApiError,
-        policy::Right,
+        people::Author,
+        right::Right,
         store::{
             Environment, Page, Retraction, Revision,
             environment::{LATEST, RevisionTag, check_text},
@@ -171,14 +172,11 @@ pub(super) async fn create_tag(
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Write).await?;
     let NewTag { name, revision } = body::json(request).await?;
-    app.blocking(move |app| {
-        let (by, now) = (entered.principal.author(), app.now());
-        app.store.modify(&entered.environment, &mut |environment| {
-            environment.add_revision_tag(&name, revision, &by, now)
-        })?;
-        Ok(StatusCode::NO_CONTENT.into_response())
-    })
-    .await
+    let add = move |environment: &mut Environment, by: &Author, now| {
+        environment.add_revision_tag(&name, revision, by, now)
+    };
+    entered.change(&app, add).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 #[derive(Deserialize)]
@@ -196,15 +194,12 @@ pub(super) async fn move_tag(
     entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
     let MovedTag { revision } = body::json(request).await?;
-    app.blocking(move |app| {
-        let (by, now) = (entered.principal.author(), app.now());
-        app.store.modify(&entered.environment, &mut |environment| {
-            let revision = revision.unwrap_or(environment.latest);
-            environment.move_revision_tag(&name, revision, &by, now)
-        })?;
-        Ok(StatusCode::NO_CONTENT.into_response())
-    })
-    .await
+    let move_it = move |environment: &mut Environment, by: &Author, now| {
+        let revision = revision.unwrap_or(environment.latest);
+        environment.move_revision_tag(&name, revision, by, now)
+    };
+    entered.change(&app, move_it).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `DELETE …/versions/tags/{tag}`.
@@ -215,9 +210,6 @@ pub(super) async fn delete_tag(
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
-    app.blocking(move |app| {
-        app.store.modify(&entered.environment, &mut |environment| environment.remove_revision_tag(&name))?;
-        Ok(StatusCode::NO_CONTENT.into_response())
-    })
-    .await
+    entered.change(&app, move |environment, _, _| environment.remove_revision_tag(&name)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

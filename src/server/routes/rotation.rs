@@ -11,7 +11,7 @@ use super::{
     super::{
         audit::Peer,
         error::ApiError,
-        policy::Right,
+        right::Right,
         rotation::{self, Rotated, Wanted},
     },
     AppState, Entered, answer, body, time,

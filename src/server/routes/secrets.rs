@@ -7,7 +7,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{error::ApiError, policy::Right},
+    super::{error::ApiError, right::Right},
     AppState, Entered, answer, body,
 };
 use crate::secret::Secret;

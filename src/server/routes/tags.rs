@@ -11,8 +11,9 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     super::{
         error::ApiError,
-        policy::Right,
-        store::{Page, environment::Tag},
+        people::Author,
+        right::Right,
+        store::{Environment, Page, environment::Tag},
     },
     AppState, Entered, Member, answer, body, count, param, parameter, time,
 };
@@ -33,6 +34,12 @@ fn described(name: &str, tag: &Tag) -> Json {
         "editorLogin": tag.editor.login,
         "editorName": tag.editor.name,
     })
+}
+
+/// A tag as it is now.
+fn written(environment: &Environment, name: &str) -> Result<Response, ApiError> {
+    let tag = environment.tags.get(name).ok_or_else(ApiError::internal)?;
+    answer(&described(name, tag))
 }
 
 /// `GET …/tags`.
@@ -89,17 +96,10 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Write).await?;
     let NewTag { name, value } = body::json(request).await?;
-    app.blocking(move |app| {
-        let (by, now) = (entered.principal.author(), app.now());
-        let environment = app
-            .store
-            .modify(&entered.environment, &mut |environment| environment.add_tag(&name, &value, &by, now))?;
-        match environment.tags.get(&name) {
-            Some(tag) => answer(&described(&name, tag)),
-            None => Err(ApiError::internal()),
-        }
-    })
-    .await
+    let added = name.clone();
+    let add =
+        move |environment: &mut Environment, by: &Author, now| environment.add_tag(&name, &value, by, now);
+    written(&entered.change(&app, add).await?, &added)
 }
 
 #[derive(Deserialize)]
@@ -125,27 +125,20 @@ pub(super) async fn change(
     entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
     let Changed { current_tag, new_tag } = body::json(request).await?;
-    app.blocking(move |app| {
-        let at = (&entered.principal.author(), app.now());
+    let new_name = new_tag.name.filter(|name| !name.is_empty());
+    let changed = new_name.clone().unwrap_or_else(|| name.clone());
+    let change = move |environment: &mut Environment, by: &Author, now| {
         let current = current_tag.as_ref().and_then(|half| half.value.as_deref());
-        let new_name = new_tag.name.as_deref().filter(|name| !name.is_empty());
-        let environment = app.store.modify(&entered.environment, &mut |environment| {
-            let kept = environment.tags.get(&name).map(|tag| tag.value.clone()).unwrap_or_default();
-            // A tag that only moves is sent without its value.
-            let value = match new_tag.value.as_deref() {
-                Some("") | None if new_name.is_some() => kept.as_str(),
-                Some(value) => value,
-                None => kept.as_str(),
-            };
-            environment.change_tag(&name, current, new_name, value, at)
-        })?;
-        let name = new_name.unwrap_or(&name);
-        match environment.tags.get(name) {
-            Some(tag) => answer(&described(name, tag)),
-            None => Err(ApiError::internal()),
-        }
-    })
-    .await
+        let kept = environment.tags.get(&name).map(|tag| tag.value.clone()).unwrap_or_default();
+        // A tag that only moves is sent without its value.
+        let value = match new_tag.value.as_deref() {
+            Some("") | None if new_name.is_some() => kept.as_str(),
+            Some(value) => value,
+            None => kept.as_str(),
+        };
+        environment.change_tag(&name, current, new_name.as_deref(), value, (by, now))
+    };
+    written(&entered.change(&app, change).await?, &changed)
 }
 
 /// `DELETE …/tags/{tag}`.
@@ -156,11 +149,8 @@ pub(super) async fn delete(
 ) -> Result<Response, ApiError> {
     entered.require(&app, Right::Write).await?;
     let name = param(&params, "tag").to_owned();
-    app.blocking(move |app| {
-        app.store.modify(&entered.environment, &mut |environment| environment.remove_tag(&name))?;
-        Ok(StatusCode::NO_CONTENT.into_response())
-    })
-    .await
+    entered.change(&app, move |environment, _, _| environment.remove_tag(&name)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `GET /api/esc/environments/{organization}/tags`: every name with the values it has.

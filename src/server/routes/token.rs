@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::{
     super::{
-        access::Principal,
         error::{ApiError, json_response},
         identity::{Asked, Identity, organization_of},
         policy::Policy,
+        principal::Principal,
         store::StoreError,
     },
     AppState, MAX_BODY, Noted, form, too_large,

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::{
     super::{
-        access::Principal,
         error::ApiError,
+        principal::Principal,
         store::require_organization,
         tokens::{Holder, Token, TokenRefusal},
     },

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::{
     super::{
         App,
-        access::{DEV_USER, Principal},
         error::{ApiError, json_response},
+        principal::{DEV_USER, Principal},
     },
     AppState, answer,
 };

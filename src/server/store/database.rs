@@ -13,9 +13,10 @@ use redb::{
 use super::{
     super::{
         names::{EnvironmentName, Version},
+        people::Author,
         tokens::Token,
     },
-    Author, Definition, Environment, EnvironmentId, New, Page, Retraction, Revision, Rule, Store, StoreError,
+    Definition, Environment, EnvironmentId, New, Page, Retraction, Revision, Rule, Store, StoreError,
     tables::{
         DEFINITIONS, DELETED, ENVIRONMENTS, META, ORGANIZATIONS, REVISIONS, TOKENS, append, decode, encode,
         failed, find, insert, revision, split,

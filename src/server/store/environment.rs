@@ -4,16 +4,14 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::names::Version, Grants};
-
-/// Tags of one kind that an environment may have. They are kept together, and read with every open.
-const MAX_TAGS: usize = 256;
+use super::{
+    super::{names::Version, people::Author},
+    Grants,
+    rule::{MAX_TAGS, MAX_TEXT, Rule},
+};
 
 /// Longest name of a tag, in bytes.
 const MAX_TAG_NAME: usize = 128;
-
-/// Longest value of an environment's tag, and longest reason of a retraction, in bytes.
-const MAX_TEXT: usize = 1024;
 
 /// The tag that the server keeps on the newest revision.
 pub(in crate::server) const LATEST: &str = "latest";
@@ -41,13 +39,6 @@ impl TryFrom<String> for EnvironmentId {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         u128::from_str_radix(&text, 16).map(Self)
     }
-}
-
-/// Who did something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::server) struct Author {
-    pub(in crate::server) login: String,
-    pub(in crate::server) name: String,
 }
 
 /// An environment without its revisions' texts. Times are seconds since the epoch.
@@ -109,39 +100,6 @@ pub(in crate::server) struct Retraction {
     pub(in crate::server) at: u64,
     pub(in crate::server) by: Author,
     pub(in crate::server) reason: Option<String>,
-}
-
-/// What can't be done, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::server) enum Rule {
-    #[error("there is no tag `{0}`")]
-    NoTag(String),
-    #[error("tag `{0}` already exists")]
-    TagExists(String),
-    #[error("tag `{0}` has changed since it was read")]
-    TagChanged(String),
-    #[error("`{0}` is kept by the server: it is always the newest revision")]
-    Latest(String),
-    #[error("`{name}` is no tag name: {reason}")]
-    TagName { name: String, reason: &'static str },
-    #[error("there are {MAX_TAGS} tags, and can't be more")]
-    TooManyTags,
-    #[error("the {0} is longer than {MAX_TEXT} bytes")]
-    TooLong(&'static str),
-    #[error("`{0}` has no right that could be taken away")]
-    NoGrant(String),
-    #[error("as many teams or users as can have rights have some")]
-    TooManyGrants,
-    #[error("there is no revision {0}")]
-    NoRevision(u64),
-    #[error("revision {0} is retracted")]
-    IsRetracted(u64),
-    #[error("revision {0} is the latest one: only older ones can be retracted")]
-    RetractsLatest(u64),
-    #[error("a revision can't replace itself")]
-    ReplacesItself,
-    #[error("there is no revision before {0} to replace it: name the replacement")]
-    NoReplacement(u64),
 }
 
 impl Environment {
@@ -353,6 +311,8 @@ fn check_tag(name: &str) -> Result<(), Rule> {
         "it is longer than 128 bytes"
     } else if name.chars().any(|c| c.is_control() || c == '/') {
         "it has a slash or a control character"
+    } else if matches!(name, "." | "..") {
+        "clients take it for a folder in paths"
     } else {
         return Ok(());
     };
@@ -383,8 +343,8 @@ fn etag(id: EnvironmentId, revision: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Author, Environment, EnvironmentId, Rule};
-    use crate::server::names::Version;
+    use super::{Environment, EnvironmentId, Rule};
+    use crate::server::{names::Version, people::Author};
 
     fn jo() -> Author {
         Author { login: "jo".to_owned(), name: "Jo".to_owned() }

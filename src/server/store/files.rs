@@ -15,12 +15,13 @@ use ring::{digest, hmac, rand::SystemRandom};
 use super::{
     super::{
         ConfigError,
-        access::hex,
         names::{EnvironmentName, Version},
+        people::Author,
+        random::hex,
         tokens::Token,
         unix_seconds,
     },
-    Author, Definition, Environment, EnvironmentId, New, Page, Retraction, Revision, Rule, Store, StoreError,
+    Definition, Environment, EnvironmentId, New, Page, Retraction, Revision, Rule, Store, StoreError,
 };
 use crate::{esc::reference::check_organization, lang::MAX_DOCUMENT, secret::Secret};
 

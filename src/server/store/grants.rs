@@ -5,28 +5,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::policy::Right, environment::Rule};
+use super::{
+    super::{people::Grantee, right::Right},
+    rule::Rule,
+};
 
 /// Teams, and users, that may have been given something. They are read with every open.
 const MAX_GRANTS: usize = 256;
 
-/// To whom something is given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Grantee {
-    /// A team of the environment's organization, by its name.
-    Team(String),
-    /// A user of the environment's organization, by their login.
-    User(String),
-}
-
-impl std::fmt::Display for Grantee {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Team(name) => write!(f, "team:{name}"),
-            Self::User(login) => write!(f, "user:{login}"),
-        }
-    }
+/// What the audit log says of a grant.
+pub(in crate::server) fn described(grantee: &Grantee, right: Option<Right>) -> String {
+    format!("{grantee} {}", right.map_or("none", Right::word))
 }
 
 /// Everything that was given.
@@ -76,8 +65,8 @@ impl Grants {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grantee, Grants, MAX_GRANTS};
-    use crate::server::{policy::Right, store::Rule};
+    use super::{Grants, MAX_GRANTS};
+    use crate::server::{people::Grantee, right::Right, store::Rule};
 
     #[test]
     fn a_team_and_a_user_of_one_name_are_two() {

@@ -7,21 +7,23 @@ use std::{fmt, io, sync::Arc};
 
 use super::{
     names::{EnvironmentName, Version, listed},
+    people::Author,
     tokens::Token,
 };
-use crate::secret::Secret;
+use crate::{lang::MAX_DOCUMENT, secret::Secret};
 
 mod database;
 pub(super) mod environment;
 mod files;
 mod grants;
+mod rule;
 mod tables;
 
 pub(super) use database::Database;
-pub(super) use environment::{Author, Environment, EnvironmentId, Rule};
+pub(super) use environment::{Environment, EnvironmentId};
 pub(super) use files::Files;
-pub use grants::Grantee;
-pub(super) use grants::Grants;
+pub(super) use grants::{Grants, described};
+pub(super) use rule::Rule;
 
 /// A definition with everything that is known of it.
 #[derive(Debug, Clone)]
@@ -157,6 +159,8 @@ pub(super) enum StoreError {
     Protected(EnvironmentName),
     #[error("this server reads files and changes nothing: start it with --data DIR or --dev")]
     ReadOnly,
+    #[error("the definition, with its secrets sealed, is larger than {MAX_DOCUMENT} bytes")]
+    TooLarge,
     #[error("there are as many access tokens as can be kept: revoke some")]
     TooManyTokens,
     #[error(transparent)]

@@ -6,7 +6,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{super::names::EnvironmentName, Environment, New, Revision, StoreError};
-use crate::secret::Secret;
+use crate::{lang::MAX_DOCUMENT, secret::Secret};
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const ORGANIZATIONS: TableDefinition<'_, &str, ()> = TableDefinition::new("organizations");
@@ -87,6 +87,10 @@ pub(super) fn append(
     revision: &Revision,
     text: &Secret,
 ) -> Result<(), StoreError> {
+    // It could be read, and never opened.
+    if text.len() > MAX_DOCUMENT {
+        return Err(StoreError::TooLarge);
+    }
     let key = (environment.id.0, revision.number);
     let mut revisions = tables.open_table(REVISIONS).map_err(failed)?;
     revisions.insert(key, encode(revision)?.as_slice()).map_err(failed)?;

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::{audit::Entry, rfc3339};
+use super::entry::Entry;
+use crate::server::rfc3339;
 
 /// Refusals that are alike share a line for so many seconds: whoever tries all day long leaves some hundred KiB.
 const INTERVAL: u64 = 300;

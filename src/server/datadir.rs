@@ -1,0 +1,128 @@
+//! A data directory: what lies in it, who else can get at it, and why it can't be used.
+
+use std::{
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    ConfigError, exposure,
+    store::{Database, StoreError},
+};
+
+/// The database in a data directory.
+pub(super) const DATABASE: &str = "esc.redb";
+
+/// Where the database keeps what tells its key from others.
+pub(super) const KEY_CHECK: &str = "key-check";
+
+/// Why what is kept can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The data directory.
+    #[error("can't use {} as the data directory", path.display())]
+    Directory {
+        /// As it was given.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others could put another database or key into it.
+    #[error("others than its owner can change what is in the data directory {0}: chmod 700 {0}", path.display())]
+    Mode {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// The database in it.
+    #[error("can't open {}: {reason}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// There are secrets, and not the key that they were sealed with.
+    #[error("the secrets in {} are sealed with another key than the one in {}", data.display(), key.display())]
+    OtherKey {
+        /// The database.
+        data: PathBuf,
+        /// The key file.
+        key: PathBuf,
+    },
+    /// There is a database, and no key.
+    #[error("{} is missing, and the secrets in {} can't be read without it", key.display(), data.display())]
+    NoKey {
+        /// The database.
+        data: PathBuf,
+        /// Where the key should be.
+        key: PathBuf,
+    },
+    /// A file to begin with.
+    #[error("can't import {what}: {reason}")]
+    Import {
+        /// Which one.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The audit log in a data directory.
+pub fn audit_log(data: &Path) -> PathBuf {
+    data.join("audit.jsonl")
+}
+
+/// The database of a directory that has one, and that nobody else can change. Blocks.
+pub(super) fn database(data: &Path) -> Result<PathBuf, ConfigError> {
+    let path = data.join(DATABASE);
+    if !path.exists() {
+        let reason = "there is no such file".to_owned();
+        return Err(StorageError::Database { path, reason }.into());
+    }
+    let unusable = |source| StorageError::Directory { path: data.to_owned(), source };
+    guarded(data, &fs::metadata(data).map_err(unusable)?)?;
+    Ok(path)
+}
+
+/// Opens a database that is there. Blocks.
+pub(super) fn existing(data: &Path) -> Result<Database, ConfigError> {
+    let path = database(data)?;
+    Database::open(&path).map_err(|error| broken(&path, &error))
+}
+
+/// Refuses a directory of ours that others can change, and warns of what is less, or is not for us to mend: the volumes
+/// of pods are often root's, and open to everybody.
+pub(super) fn guarded(path: &Path, metadata: &Metadata) -> Result<(), StorageError> {
+    let (ours, mode) = (exposure::is_ours(metadata), format!("{:04o}", metadata.mode() & 0o7777));
+    match (exposure::can_be_changed(metadata), ours) {
+        (true, true) => return Err(StorageError::Mode { path: path.to_owned() }),
+        (true, false) => tracing::warn!(
+            path = %path.display(),
+            mode,
+            "everybody on this machine can change what is in the data directory: give --data a directory in it, which \
+             is made for its owner alone"
+        ),
+        (false, true) if exposure::excess(metadata) != 0 => tracing::warn!(
+            path = %path.display(),
+            mode,
+            "others can see what is in the data directory: chmod 700 it"
+        ),
+        (false, _) => {}
+    }
+    Ok(())
+}
+
+/// Names and tags are nobody else's business, though secrets are sealed.
+pub(super) fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+/// What it means that a database fails.
+pub(super) fn broken(path: &Path, error: &StoreError) -> ConfigError {
+    use std::error::Error;
+    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    StorageError::Database { path: path.to_owned(), reason }.into()
+}
