@@ -5,7 +5,7 @@
 //! its own siblings (`references`). Every expression is computed over its *base*, the value that the imports have at the same
 //! place.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     Mode,
@@ -31,8 +31,8 @@ pub(super) struct Scope {
     pub(super) root: Arc<str>,
     /// Directly imported environments by the names that the document gives them.
     pub(super) imports: Value,
-    /// `${context…}`.
-    pub(super) context: Value,
+    /// `${context…}`, once something has asked for it ([`Evaluation::context`]).
+    pub(super) context: OnceLock<Value>,
     /// What the merged imports amount to.
     pub(super) base: Option<Value>,
 }

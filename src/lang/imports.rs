@@ -1,6 +1,6 @@
 //! What a document imports: loaded and evaluated once for each name, and laid over one another.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     MAX_IMPORTS, Secrets,
@@ -50,14 +50,18 @@ impl Evaluation {
             name: Arc::clone(name),
             root: Arc::clone(root),
             imports: Value::object(imports, document.place.clone()),
-            context: self.context(name, root),
+            context: OnceLock::new(),
             base,
         };
         (scope, unsettled)
     }
 
-    /// `${context…}` for an environment.
-    pub(super) fn context(&self, name: &Arc<str>, root: &Arc<str>) -> Value {
+    /// `${context…}` for an environment. Most never ask for it.
+    pub(super) fn context<'s>(&self, scope: &'s Scope) -> &'s Value {
+        scope.context.get_or_init(|| self.context_of(&scope.name, &scope.root))
+    }
+
+    pub(super) fn context_of(&self, name: &Arc<str>, root: &Arc<str>) -> Value {
         let place = Place::root(Range::start_of(name));
         let named = |environment: &Arc<str>| {
             let name = Value::string(&**environment, false, place.clone());

@@ -94,8 +94,6 @@ pub struct Outcome {
     pub value: value::Value,
     /// Everything that was found wrong: of the root environment first, then of its imports.
     pub diagnostics: Vec<diagnostic::Diagnostic>,
-    /// What `${context…}` was for the root environment.
-    pub context: value::Value,
     /// How the definition is built, if that was asked for.
     pub outline: Option<Box<Outline>>,
     /// What became of the rotators, in a rotation.

@@ -31,14 +31,16 @@ const MAX_REPEATED: usize = 8 << 20;
 const SECRET: &str = "[secret]";
 
 /// What tools are told beside values and diagnostics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outline {
     /// The expressions under `values`, by name.
     pub exprs: Json,
     /// The schema of the environment.
     pub schema: Json,
-    /// The schema of `${context…}`.
-    pub context: Json,
+    /// What `${context…}` was for the root environment.
+    pub context: Value,
+    /// The schema of that.
+    pub context_schema: Json,
 }
 
 /// What is kept of a document that was evaluated.
@@ -59,10 +61,12 @@ pub(super) fn outline(program: &Evaluation, catalogue: &dyn Catalogue, value: &V
         let base = kept.scope.base.as_ref();
         Json::Object(outliner.entries(kept, &kept.document.values, base, &kept.document.place))
     });
+    let context = program.context_of(&program.root, &program.root);
     Outline {
         exprs: exprs.unwrap_or_else(|| json!({})),
         schema,
-        context: describe::value(&program.context(&program.root, &program.root)),
+        context_schema: describe::value(&context),
+        context,
     }
 }
 
@@ -305,7 +309,7 @@ fn reached(program: &Evaluation, home: &Kept, expr: &Expr, accesses: &[Access]) 
         // What is nobody's expression is nowhere: neither the roots, nor whole environments.
         "imports" | "context" => {
             let scope = &home.scope;
-            let receiver = if root == "imports" { &scope.imports } else { &scope.context };
+            let receiver = if root == "imports" { &scope.imports } else { program.context(scope) };
             follow(receiver, accesses.get(1..).unwrap_or_default(), &mut out);
             let unplaced = if root == "imports" { 1 } else { out.len() };
             out.iter_mut().take(unplaced).for_each(|place| *place = nowhere(environment));

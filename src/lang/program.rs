@@ -217,7 +217,6 @@ impl Evaluation {
     }
 
     fn finish(&mut self, value: Value, catalogue: &dyn Catalogue) -> Outcome {
-        let context = self.context(&self.root, &self.root);
         let outline = self.options.outline.then(|| Box::new(outline(self, catalogue, &value)));
         let mut entries: Vec<_> = std::mem::take(&mut self.environments).into_values().collect();
         entries.sort_by_key(|entry| entry.order);
@@ -228,7 +227,6 @@ impl Evaluation {
         Outcome {
             value,
             diagnostics: diagnostics.into_vec(),
-            context,
             outline,
             rotations: std::mem::take(&mut self.rotations),
         }

@@ -29,10 +29,8 @@ impl<'e> Evaluator<'e> {
             if unknown {
                 continue;
             }
-            let left = self.program.budget.left().saturating_sub(out.len());
-            match text::to_text(&value, left) {
-                Ok(text) => out.extend_from_slice(&text),
-                Err(text::TooLong) => return self.too_large(place),
+            if text::append(&mut out, &value, self.program.budget.left()).is_err() {
+                return self.too_large(place);
             }
         }
         if unknown {
@@ -55,7 +53,7 @@ impl<'e> Evaluator<'e> {
         let found = match accesses.split_first() {
             Some((Access { accessor: Accessor::Key(root), .. }, rest)) => match root.as_str() {
                 "imports" => access::get(&scope.imports, rest, place, suggest),
-                "context" => access::get(&scope.context, rest, place, suggest),
+                "context" => access::get(self.program.context(scope), rest, place, suggest),
                 "environments" => self.named(rest, place, suggest),
                 _ => self.walk(accesses, place, suggest),
             },

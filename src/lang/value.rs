@@ -82,6 +82,29 @@ impl fmt::Debug for Value {
 }
 
 impl Summary {
+    fn of(kind: &Kind, secret: bool, rotate_only: bool) -> Self {
+        let mut summary = match kind {
+            Kind::Null | Kind::Bool(_) | Kind::Unknown => Self::default(),
+            Kind::Number(text) | Kind::String(text) => Self { weight: text.len(), ..Self::default() },
+            Kind::Array(items) => {
+                let mut summary = Self::default();
+                items.iter().for_each(|item| summary.add(item.summary()));
+                summary
+            }
+            Kind::Object(properties) => properties.summary(),
+        };
+        let unknown = usize::from(matches!(kind, Kind::Unknown));
+        summary.add(Self {
+            weight: NODE_WEIGHT,
+            depth: 0,
+            secrets: usize::from(secret),
+            unknowns: unknown,
+            observable_unknowns: if rotate_only { 0 } else { unknown },
+        });
+        summary.depth = summary.depth.saturating_add(1);
+        summary
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.weight = self.weight.saturating_add(other.weight);
         self.depth = self.depth.max(other.depth);
@@ -102,17 +125,10 @@ impl Summary {
 impl Value {
     /// A value that is defined at `place`.
     pub fn new(kind: Kind, secret: bool, place: impl Into<Place>) -> Self {
-        Self(Arc::new(Inner {
-            kind,
-            secret,
-            sealed: false,
-            rotate_only: false,
-            schema: None,
-            place: place.into(),
-            base: None,
-            summary: Summary::default(),
-        }))
-        .summarised()
+        let summary = Summary::of(&kind, secret, false);
+        let place = place.into();
+        let (sealed, rotate_only, schema, base) = (false, false, None, None);
+        Self(Arc::new(Inner { kind, secret, sealed, rotate_only, schema, place, base, summary }))
     }
 
     /// Changes what does not count in the summary.
@@ -123,26 +139,7 @@ impl Value {
 
     fn summarised(mut self) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        let mut summary = match &inner.kind {
-            Kind::Null | Kind::Bool(_) | Kind::Unknown => Summary::default(),
-            Kind::Number(text) | Kind::String(text) => Summary { weight: text.len(), ..Summary::default() },
-            Kind::Array(items) => {
-                let mut summary = Summary::default();
-                items.iter().for_each(|item| summary.add(item.summary()));
-                summary
-            }
-            Kind::Object(properties) => properties.summary(),
-        };
-        let unknown = usize::from(matches!(inner.kind, Kind::Unknown));
-        summary.add(Summary {
-            weight: NODE_WEIGHT,
-            depth: 0,
-            secrets: usize::from(inner.secret),
-            unknowns: unknown,
-            observable_unknowns: if inner.rotate_only { 0 } else { unknown },
-        });
-        summary.depth = summary.depth.saturating_add(1);
-        inner.summary = summary;
+        inner.summary = Summary::of(&inner.kind, inner.secret, inner.rotate_only);
         self
     }
 

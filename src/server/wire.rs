@@ -75,12 +75,12 @@ impl Serialize for ValueWire<'_> {
 
 impl Serialize for CheckWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Outcome { value, diagnostics, context, outline, .. } = self.outcome;
+        let Outcome { value, diagnostics, outline, .. } = self.outcome;
         let bases = Cell::new(MAX_BASES);
         let style = Style { redact: !self.show_secrets, bases: Some(&bases) };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("properties", &Payload(value, style))?;
-        if let Some(Outline { exprs, schema, context: context_schema }) = outline.as_deref() {
+        if let Some(Outline { exprs, schema, context, context_schema }) = outline.as_deref() {
             map.serialize_entry("exprs", exprs)?;
             map.serialize_entry("schema", schema)?;
             map.serialize_entry("executionContext", &ContextWire(context, context_schema))?;
