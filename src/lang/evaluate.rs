@@ -5,15 +5,15 @@
 //! its own siblings (`references`). Every expression is computed over its *base*, the value that the imports have at the same
 //! place.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::{
     Mode,
-    access::may_be_object,
+    access::below,
     budget::{BUDGET, Budget, Exceeded},
+    evaluation::{Evaluation, MAX_WAITING, Scope, World},
     merge::merge,
     place::Place,
-    program::{Evaluation, MAX_WAITING, World},
     schema::Schema,
     syntax::{Document, Entry, Expr, ExprKind, Function, Reference},
     validate::validate,
@@ -21,21 +21,6 @@ use super::{
 };
 /// Levels of nesting of a value. Deeper ones could not be read back by common JSON readers.
 const MAX_DEPTH: usize = 64;
-
-/// What a document's references can reach beside its own values.
-#[derive(Debug)]
-pub(super) struct Scope {
-    /// The name under which the environment is evaluated.
-    pub(super) name: Arc<str>,
-    /// What it takes for the root of the evaluation.
-    pub(super) root: Arc<str>,
-    /// Directly imported environments by the names that the document gives them.
-    pub(super) imports: Value,
-    /// `${context…}`, once something has asked for it ([`Evaluation::context`]).
-    pub(super) context: OnceLock<Value>,
-    /// What the merged imports amount to.
-    pub(super) base: Option<Value>,
-}
 
 /// How far an expression is.
 enum State {
@@ -282,17 +267,5 @@ impl<'e> Evaluator<'e> {
 impl Accept<'_> {
     fn items(self) -> Self {
         Self { schema: self.schema.and_then(|schema| schema.items.as_deref()), reserved: self.reserved }
-    }
-}
-
-/// What a base has at a property, as far as that is known.
-pub(super) fn below(base: &Value, key: &str, place: &Place) -> Option<Value> {
-    match base.kind() {
-        Kind::Object(properties) => properties.get(key).cloned(),
-        Kind::Unknown if may_be_object(base.schema()) => Some(match base.schema() {
-            None => Value::unknown(place.clone()),
-            Some(schema) => Value::unknown_of(Some(Arc::new(schema.property(key))), false, place.clone()),
-        }),
-        _ => None,
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    access::{self, AccessError},
-    evaluate::{Accept, Evaluator, below},
+    access::{self, AccessError, below},
+    evaluate::{Accept, Evaluator},
     interpolation::{Access, Accessor, Part},
     place::{Place, push_index, push_key},
     signatures::STRING,
