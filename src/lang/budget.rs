@@ -8,11 +8,17 @@ use super::value::NODE_WEIGHT;
 /// machine.
 pub(super) const BUDGET: usize = 64 << 20;
 
+/// Overridden values that are carried along when what lies upon them is laid upon more. As many as a check writes: in
+/// rows of diamonds of imports they would double with each row, and only tools are told of them.
+const MAX_RESTACKED: usize = 10_000;
+
 /// What is left of it. Once exceeded it stays so, and evaluation ends quickly.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: usize,
     exhausted: bool,
+    /// Stacks of overridden values that may still be laid upon others.
+    restacked: usize,
 }
 
 /// The evaluation has built more than it may.
@@ -28,7 +34,7 @@ impl Budget {
     pub(super) const MESSAGE: &'static str = "the environment becomes larger than this server allows";
 
     pub(super) fn new() -> Self {
-        Self { left: BUDGET, exhausted: false }
+        Self { left: BUDGET, exhausted: false, restacked: MAX_RESTACKED }
     }
 
     /// What may still be built.
@@ -53,6 +59,13 @@ impl Budget {
     /// Takes one step of the evaluation off.
     pub(super) fn step(&mut self) -> Result<(), Exceeded> {
         self.charge(NODE_WEIGHT)
+    }
+
+    /// Whether an overridden value may still be carried along.
+    pub(super) fn may_restack(&mut self) -> bool {
+        let left = self.restacked.checked_sub(1);
+        self.restacked = left.unwrap_or_default();
+        left.is_some()
     }
 
     /// Ends it: something refused to be built because it would not have fitted.

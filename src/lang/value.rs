@@ -39,6 +39,8 @@ struct Inner {
     schema: Option<Arc<Schema>>,
     place: Place,
     base: Option<Value>,
+    /// Values that lie upon one another, this one included.
+    height: usize,
     summary: Summary,
 }
 
@@ -126,9 +128,17 @@ impl Value {
     /// A value that is defined at `place`.
     pub fn new(kind: Kind, secret: bool, place: impl Into<Place>) -> Self {
         let summary = Summary::of(&kind, secret, false);
-        let place = place.into();
-        let (sealed, rotate_only, schema, base) = (false, false, None, None);
-        Self(Arc::new(Inner { kind, secret, sealed, rotate_only, schema, place, base, summary }))
+        Self(Arc::new(Inner {
+            kind,
+            secret,
+            sealed: false,
+            rotate_only: false,
+            schema: None,
+            place: place.into(),
+            base: None,
+            height: 1,
+            summary,
+        }))
     }
 
     /// Changes what does not count in the summary.
@@ -195,7 +205,10 @@ impl Value {
 
     /// The same value, which has been laid over another.
     pub(super) fn based_on(self, base: Self) -> Self {
-        self.edit(|inner| inner.base = Some(base))
+        self.edit(|inner| {
+            inner.height = base.height() + 1;
+            inner.base = Some(base);
+        })
     }
 
     /// The same object with other properties.
@@ -231,6 +244,11 @@ impl Value {
     /// What it was laid over: the value that an import has in its stead. It may hold overridden secrets.
     pub fn base(&self) -> Option<&Self> {
         self.0.base.as_ref()
+    }
+
+    /// Values that lie upon one another, this one included.
+    pub(super) fn height(&self) -> usize {
+        self.0.height
     }
 
     /// What is known of an unknown value, nothing if it could be anything; and of one that was computed from
