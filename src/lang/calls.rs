@@ -31,6 +31,8 @@ impl Reader<'_> {
                 ExprKind::Call(Box::new(Call { name, at: span(key), argument: span(argument), function }))
             }
             None => {
+                // Its argument may be broken, too.
+                self.expression(argument, child(place, &name, argument));
                 let key = place.at(span(key).within(&place.range().environment));
                 self.broken(&key, "'fn::' is a reserved prefix")
             }

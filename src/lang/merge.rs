@@ -29,7 +29,7 @@ pub(super) fn merge(base: &Value, over: &Value, budget: &mut Budget) -> Result<V
     };
     // Nothing below: this is what keeps a chain of imports from being copied at every link.
     if below.is_empty() {
-        return Ok(over.clone());
+        return Ok(over.clone().based_on(beneath));
     }
     let mut top = Vec::with_capacity(above.len());
     for (key, value) in above {

@@ -167,11 +167,10 @@ impl Serialize for Trace<'_> {
         let Self(value, style) = *self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("def", &RangeWire(value.range()))?;
-        // What an import could not give stands where it was asked for, and is no base. A secret container hides
-        // what is in it, and so it does here.
+        // A secret container hides what is in it, and so it does here.
         if let (Some(base), Some(left), false) =
             (value.base(), style.bases, style.redact && value.is_secret())
-            && base.range().environment != value.range().environment
+            && !is_stand_in(base, value)
             && let Some(less) = left.get().checked_sub(1)
         {
             left.set(less);
@@ -179,6 +178,11 @@ impl Serialize for Trace<'_> {
         }
         map.end()
     }
+}
+
+/// Whether a base is what stands in for an import that could not be had.
+fn is_stand_in(base: &Value, value: &Value) -> bool {
+    base.is_unknown() && base.schema().is_none() && base.range().environment == value.range().environment
 }
 
 struct RangeWire<'r>(&'r Range);

@@ -25,6 +25,8 @@ fn evaluates_values() {
         ),
         ("a: {fn::fromJSON: \"{\\\"x\\\":1.0,\\\"y\\\":[{}]}\"}", r#"{"a":{"x":1.0,"y":[{}]}}"#),
         ("a: {fn::fromJSON: \"{\\\"x\\\":1} trailing\"}", r#"{"a":{"x":1}}"#),
+        ("a: {fn::fromJSON: 2020-01-01}", r#"{"a":2020}"#),
+        ("a: {fn::fromJSON: 'truely'}", r#"{"a":true}"#),
         ("a: {fn::fromJSON: \"{\\\"x\\\":1,\\\"x\\\":2}\"}", r#"{"a":{"x":2}}"#),
         (
             "a: {fn::toString: {z: 1, a: [x, true, null]}}",
