@@ -110,8 +110,10 @@ impl<'e> Evaluator<'e> {
     pub(super) fn evaluate(&mut self, expr: &'e Expr, base: Option<Value>, accept: Accept<'_>) -> Value {
         match self.states.get(expr.id) {
             Some(State::Done(value)) => return value.clone(),
-            // References look before they come here, and nothing else leads back.
-            Some(State::Running) => return Value::unknown(expr.place.clone()),
+            // A reference led back, or a list or an object on its way.
+            Some(State::Running) => {
+                return self.fail(&expr.place, format!("cyclic reference to {}", expr.place.reference()));
+            }
             Some(State::Fresh) | None => {}
         }
         if accept.reserved && !self.may_look() {
@@ -146,11 +148,6 @@ impl<'e> Evaluator<'e> {
         let value = self.compute(expr, base, accept);
         self.program.waiting -= 1;
         self.bounded(value, &expr.place)
-    }
-
-    /// Whether an expression is being computed, so that it can't be referred to.
-    pub(super) fn is_running(&self, expr: &Expr) -> bool {
-        matches!(self.states.get(expr.id), Some(State::Running))
     }
 
     fn set(&mut self, expr: &Expr, state: State) {

@@ -7,9 +7,9 @@ use super::{
     access::{self, AccessError, below},
     evaluate::{Accept, Evaluator},
     interpolation::{Access, Accessor, Part},
-    place::{Place, push_index, push_key},
+    place::Place,
     signatures::STRING,
-    syntax::{Entry, Expr, ExprKind, Function, TextMap},
+    syntax::{Entry, ExprKind, Function, TextMap},
     text,
     value::{Properties, Value},
 };
@@ -128,7 +128,7 @@ impl<'e> Evaluator<'e> {
             // Through lists, down to the next object or to what has to be computed.
             loop {
                 let Some((access, after)) = rest.split_first() else {
-                    return Ok(self.referenced(expr, base, passed(accesses, rest), place));
+                    return Ok(self.evaluate(expr, base, Accept::default()));
                 };
                 match &expr.kind {
                     ExprKind::Object(below) => {
@@ -155,37 +155,11 @@ impl<'e> Evaluator<'e> {
                     }
                     // Only its value says what lies below.
                     _ => {
-                        let value = self.referenced(expr, base, passed(accesses, rest), place);
+                        let value = self.evaluate(expr, base, Accept::default());
                         return access::get(&value, rest, place, suggest);
                     }
                 }
             }
         }
     }
-
-    fn referenced(&mut self, expr: &'e Expr, base: Option<Value>, path: &[Access], place: &Place) -> Value {
-        if self.is_running(expr) {
-            self.error(&expr.place, format!("cyclic reference to {}", spell(path)));
-            return Value::unknown(place.clone());
-        }
-        self.evaluate(expr, base, Accept::default())
-    }
-}
-
-/// The accesses before those that are left.
-fn passed<'a>(accesses: &'a [Access], left: &[Access]) -> &'a [Access] {
-    accesses.get(..accesses.len().saturating_sub(left.len())).unwrap_or_default()
-}
-
-/// A reference as messages spell it.
-fn spell(accesses: &[Access]) -> String {
-    let mut out = String::new();
-    for (position, access) in accesses.iter().enumerate() {
-        match &access.accessor {
-            Accessor::Key(key) if position == 0 => out.push_str(key),
-            Accessor::Key(key) => push_key(&mut out, key),
-            Accessor::Index(index) => push_index(&mut out, usize::try_from(*index).unwrap_or_default()),
-        }
-    }
-    out
 }

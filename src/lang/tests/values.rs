@@ -61,6 +61,8 @@ fn diagnoses_values() {
         ("s: ${s}", "cyclic reference to s"),
         ("a: ${b.c}\nb: {c: \"x${a}\"}", "cyclic reference to a"),
         ("o: {a: \"${o}\"}", "cyclic reference to o"),
+        ("b: ${c.x}\nc: {x: \"${o}\"}\no: ${c}", "cyclic reference to c.x"),
+        ("b: ${c[0][\"x y\"]}\nc: [{x y: \"${o}\"}]\no: ${c}", "cyclic reference to c[0][\"x y\"]"),
         ("hello: 1\na: ${helo}", "unknown property \"helo\"; did you mean \"hello\"?"),
         ("hello: 1\na: ${goodbye}", "unknown property \"goodbye\""),
         ("n: null\nx: ${n.y}", "receiver must be an array or an object"),
