@@ -19,7 +19,7 @@ pub(super) fn merge(base: &Value, over: &Value, budget: &mut Budget) -> Result<V
     budget.step()?;
     let beneath = match over.base() {
         // What it stood on stays between the two, as tools are told of it.
-        Some(own) if over.height() + base.height() <= MAX_HEIGHT && budget.may_restack() => {
+        Some(own) if over.height() + base.height() <= MAX_HEIGHT && budget.may_carry(own.weight()) => {
             merge(base, own, budget)?
         }
         _ => base.clone(),

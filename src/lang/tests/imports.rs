@@ -214,3 +214,15 @@ fn what_values_stood_on_stays_small_through_rows_of_diamonds() {
     let stack = stack(found.value.as_object().unwrap().get("k").unwrap());
     assert!((40..=256).contains(&stack.len()), "{}", stack.len());
 }
+
+/// What is carried along for tools must never be what an environment fails for.
+#[test]
+fn many_environments_on_a_large_common_one_merge_as_before() {
+    let keys: Vec<String> = (0..1300).map(|key| format!("k{key}: c")).collect();
+    let common = format!("values: {{o: {{{}}}}}", keys.join(", "));
+    let over = "imports: [p/common]\nvalues: {o: {k: o}}";
+    let names: Vec<&'static str> = (0..200).map(|number| &*String::leak(format!("p/e{number}"))).collect();
+    let imports: Vec<_> = names.iter().map(|name| (*name, over)).chain([("p/common", &*common)]).collect();
+    let found = open_with(&imports, &format!("imports: [{}]", names.join(", ")));
+    assert_eq!(summaries(&found), Vec::<&str>::new());
+}
