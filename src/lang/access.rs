@@ -69,6 +69,18 @@ pub(super) fn get(
     Ok(value.clone())
 }
 
+/// What a base has at a property, as far as that is known.
+pub(super) fn below(base: &Value, key: &str, place: &Place) -> Option<Value> {
+    match base.kind() {
+        Kind::Object(properties) => properties.get(key).cloned(),
+        Kind::Unknown if may_be_object(base.schema()) => Some(match base.schema() {
+            None => Value::unknown(place.clone()),
+            Some(schema) => Value::unknown_of(Some(Arc::new(schema.property(key))), false, place.clone()),
+        }),
+        _ => None,
+    }
+}
+
 /// What an object was laid over, if that may have had more properties than anybody knows.
 pub(super) fn unknown_below(value: &Value) -> Option<&Value> {
     let mut base = value.base();

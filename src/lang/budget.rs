@@ -8,11 +8,18 @@ use super::value::NODE_WEIGHT;
 /// machine.
 pub(super) const BUDGET: usize = 64 << 20;
 
+/// What overridden values may weigh that are carried along when what lies upon them is laid upon more. In rows of diamonds
+/// of imports they would double with each row, only tools are told of them, and no environment may fail for them: so
+/// this is little beside [`BUDGET`], and still more than a check writes.
+const CARRIED: usize = BUDGET / 16;
+
 /// What is left of it. Once exceeded it stays so, and evaluation ends quickly.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: usize,
     exhausted: bool,
+    /// What may still be carried along.
+    carried: usize,
 }
 
 /// The evaluation has built more than it may.
@@ -28,7 +35,7 @@ impl Budget {
     pub(super) const MESSAGE: &'static str = "the environment becomes larger than this server allows";
 
     pub(super) fn new() -> Self {
-        Self { left: BUDGET, exhausted: false }
+        Self { left: BUDGET, exhausted: false, carried: CARRIED }
     }
 
     /// What may still be built.
@@ -53,6 +60,13 @@ impl Budget {
     /// Takes one step of the evaluation off.
     pub(super) fn step(&mut self) -> Result<(), Exceeded> {
         self.charge(NODE_WEIGHT)
+    }
+
+    /// Whether overridden values of this weight may still be carried along.
+    pub(super) fn may_carry(&mut self, weight: usize) -> bool {
+        let left = self.carried.checked_sub(weight);
+        self.carried = left.unwrap_or(self.carried);
+        left.is_some()
     }
 
     /// Ends it: something refused to be built because it would not have fitted.

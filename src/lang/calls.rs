@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     secret::Secret,
-    yaml::{self, Dialect, Node, NodeKind, Scalar},
+    yaml::{Node, NodeKind, esc_string},
 };
 
 const SECRETS_ARE_LITERALS: &str = "secret values must be string literals";
@@ -19,8 +19,8 @@ impl Reader<'_> {
     /// A function call, if the only key names a function.
     pub(super) fn call(&mut self, pairs: &[(Node, Node)], place: &Place) -> Option<ExprKind> {
         let [(key, argument)] = pairs else { return None };
-        let Some(Scalar::String(name)) = yaml::resolve(key, Dialect::Esc) else { return None };
-        function_name(&name)?;
+        let name = esc_string(key)?;
+        function_name(name)?;
         let name: Arc<str> = name.into();
         let below = child(place, &name, argument);
         // Only the exact prefix calls: `FN::secret` is none, and must not pass for one.
@@ -31,6 +31,8 @@ impl Reader<'_> {
                 ExprKind::Call(Box::new(Call { name, at: span(key), argument: span(argument), function }))
             }
             None => {
+                // Its argument may be broken, too.
+                self.expression(argument, child(place, &name, argument));
                 let key = place.at(span(key).within(&place.range().environment));
                 self.broken(&key, "'fn::' is a reserved prefix")
             }
@@ -92,13 +94,13 @@ impl Reader<'_> {
     }
 
     fn secret(&mut self, argument: &Node, place: &Place) -> Function {
-        if let Some(text) = string(argument) {
+        if let Some(text) = esc_string(argument) {
             return Function::Plaintext(self.plaintext(text, argument, place), place.clone());
         }
         if let NodeKind::Mapping(pairs, _) = &argument.kind
             && let [(key, ciphertext)] = pairs.as_slice()
-            && string(key).as_deref() == Some("ciphertext")
-            && let Some(text) = string(ciphertext)
+            && esc_string(key) == Some("ciphertext")
+            && let Some(text) = esc_string(ciphertext)
         {
             return Function::Ciphertext(Arc::new(text.into()), span(ciphertext));
         }
@@ -108,11 +110,10 @@ impl Reader<'_> {
         Function::Plaintext(Arc::new(Secret::from("")), place.clone())
     }
 
-    fn plaintext(&mut self, text: String, node: &Node, place: &Place) -> super::value::Text {
+    fn plaintext(&mut self, text: &str, node: &Node, place: &Place) -> super::value::Text {
         match self.secrets {
             Secrets::Stored => Arc::new(text.into()),
             Secrets::Literal => {
-                drop(Secret::from(text));
                 let expr = self.expression(node, place.clone());
                 match expr.kind {
                     ExprKind::String(text) => text,
@@ -229,11 +230,4 @@ struct Fields {
     first: Option<Expr>,
     second: Option<Expr>,
     third: Option<Expr>,
-}
-
-fn string(node: &Node) -> Option<String> {
-    match yaml::resolve(node, Dialect::Esc) {
-        Some(Scalar::String(text)) => Some(text),
-        _ => None,
-    }
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::{
     Mode,
-    access::may_be_object,
+    access::below,
     budget::{BUDGET, Budget, Exceeded},
+    evaluation::{Evaluation, MAX_WAITING, Scope, World},
     merge::merge,
     place::Place,
-    program::{Evaluation, MAX_WAITING, World},
     schema::Schema,
     syntax::{Document, Entry, Expr, ExprKind, Function, Reference},
     validate::validate,
@@ -21,21 +21,6 @@ use super::{
 };
 /// Levels of nesting of a value. Deeper ones could not be read back by common JSON readers.
 const MAX_DEPTH: usize = 64;
-
-/// What a document's references can reach beside its own values.
-#[derive(Debug)]
-pub(super) struct Scope {
-    /// The name under which the environment is evaluated.
-    pub(super) name: Arc<str>,
-    /// What it takes for the root of the evaluation.
-    pub(super) root: Arc<str>,
-    /// Directly imported environments by the names that the document gives them.
-    pub(super) imports: Value,
-    /// `${context…}`.
-    pub(super) context: Value,
-    /// What the merged imports amount to.
-    pub(super) base: Option<Value>,
-}
 
 /// How far an expression is.
 enum State {
@@ -125,8 +110,10 @@ impl<'e> Evaluator<'e> {
     pub(super) fn evaluate(&mut self, expr: &'e Expr, base: Option<Value>, accept: Accept<'_>) -> Value {
         match self.states.get(expr.id) {
             Some(State::Done(value)) => return value.clone(),
-            // References look before they come here, and nothing else leads back.
-            Some(State::Running) => return Value::unknown(expr.place.clone()),
+            // A reference led back, or a list or an object on its way.
+            Some(State::Running) => {
+                return self.fail(&expr.place, format!("cyclic reference to {}", expr.place.reference()));
+            }
             Some(State::Fresh) | None => {}
         }
         if accept.reserved && !self.may_look() {
@@ -161,11 +148,6 @@ impl<'e> Evaluator<'e> {
         let value = self.compute(expr, base, accept);
         self.program.waiting -= 1;
         self.bounded(value, &expr.place)
-    }
-
-    /// Whether an expression is being computed, so that it can't be referred to.
-    pub(super) fn is_running(&self, expr: &Expr) -> bool {
-        matches!(self.states.get(expr.id), Some(State::Running))
     }
 
     fn set(&mut self, expr: &Expr, state: State) {
@@ -282,17 +264,5 @@ impl<'e> Evaluator<'e> {
 impl Accept<'_> {
     fn items(self) -> Self {
         Self { schema: self.schema.and_then(|schema| schema.items.as_deref()), reserved: self.reserved }
-    }
-}
-
-/// What a base has at a property, as far as that is known.
-pub(super) fn below(base: &Value, key: &str, place: &Place) -> Option<Value> {
-    match base.kind() {
-        Kind::Object(properties) => properties.get(key).cloned(),
-        Kind::Unknown if may_be_object(base.schema()) => Some(match base.schema() {
-            None => Value::unknown(place.clone()),
-            Some(schema) => Value::unknown_of(Some(Arc::new(schema.property(key))), false, place.clone()),
-        }),
-        _ => None,
     }
 }

@@ -1,30 +1,26 @@
-//! What a document imports: loaded and evaluated once for each name, and laid over one another.
+//! Reads and evaluates whole documents, each once for its name: first what it imports, laid over one another, then
+//! its values over that.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     MAX_IMPORTS, Secrets,
     budget::{Budget, Exceeded},
     diagnostic::{Diagnostics, Range},
-    evaluate::Scope,
-    export,
+    evaluate::Evaluator,
+    evaluation::{ANONYMOUS, Evaluation, Imported, Kept, MAX_WAITING, Scope, State, World},
     merge::merge,
     place::Place,
-    program::{ANONYMOUS, Evaluation, MAX_WAITING, State, World},
+    reader,
     syntax::Document,
     value::{Properties, Value},
 };
 
+/// What a byte of a definition counts against the budget: read, it takes at most about this many times its room.
+const DOCUMENT_WEIGHT: usize = 16;
+
 /// Imports that import one another.
 const MAX_IMPORT_DEPTH: usize = 128;
-
-/// What an import amounts to.
-pub(super) struct Imported {
-    /// Unknown if it could not be had, of which has been told.
-    pub(super) value: Value,
-    /// Whether something in it waits for a provider.
-    pub(super) unsettled: bool,
-}
 
 impl Evaluation {
     /// What a document's references can reach, and whether something in it waits for a provider.
@@ -50,24 +46,10 @@ impl Evaluation {
             name: Arc::clone(name),
             root: Arc::clone(root),
             imports: Value::object(imports, document.place.clone()),
-            context: self.context(name, root),
+            context: OnceLock::new(),
             base,
         };
         (scope, unsettled)
-    }
-
-    /// `${context…}` for an environment.
-    pub(super) fn context(&self, name: &Arc<str>, root: &Arc<str>) -> Value {
-        let place = Place::root(Range::start_of(name));
-        let named = |environment: &Arc<str>| {
-            let name = Value::string(&**environment, false, place.clone());
-            Value::object(Properties::from([(Arc::from("name"), name)]), place.clone())
-        };
-        let given = self.options.context.iter();
-        let given = given.map(|(key, value)| (Arc::clone(key), export::import(value, false, &place)));
-        let own =
-            [(Arc::from("currentEnvironment"), named(name)), (Arc::from("rootEnvironment"), named(root))];
-        Value::object(given.chain(own).collect(), place.clone())
     }
 
     /// What could not be computed makes the whole base unknown, so that nothing is called missing that may have
@@ -156,5 +138,56 @@ impl Evaluation {
         self.waiting -= 1;
         self.import_depth -= 1;
         imported
+    }
+
+    /// Reads a document; it is there afterwards if it has no errors.
+    pub(super) fn read(&mut self, name: &Arc<str>, text: &str, secrets: Secrets) {
+        let mut diagnostics = Diagnostics::default();
+        if self.budget.charge(text.len().saturating_mul(DOCUMENT_WEIGHT)).is_err() {
+            diagnostics.error(&Place::root(Range::start_of(name)), Budget::MESSAGE);
+            self.insert(name, None, State::Broken, diagnostics);
+            return;
+        }
+        let mut document = reader::read(name, text, secrets, &mut diagnostics);
+        if diagnostics.has_errors() {
+            self.insert(name, None, State::Broken, diagnostics);
+        } else {
+            // Kept with the document, since evaluation may start over.
+            diagnostics.append(std::mem::take(&mut document.refused));
+            document.refused = diagnostics;
+            self.insert(name, Some(Arc::new(document)), State::Fresh, Diagnostics::default());
+        }
+    }
+
+    /// Evaluates a document that has been read. `root` is what it takes for the root of the evaluation.
+    pub(super) fn evaluate(
+        &mut self,
+        name: &Arc<str>,
+        document: &Arc<Document>,
+        root: &Arc<str>,
+        world: World<'_>,
+    ) -> Imported {
+        let document = Arc::clone(document);
+        if let Some(entry) = self.environments.get_mut(name) {
+            entry.state = State::Running;
+            entry.diagnostics = document.refused.clone();
+        }
+        let (value, unsettled, kept) = if document.is_empty() {
+            (Value::object(Properties::new(), document.place.clone()), false, None)
+        } else {
+            let (scope, waits) = self.scope(name, &document, root, world);
+            let mut evaluator = Evaluator::new(self, world, &document, &scope);
+            let value = evaluator.environment();
+            let unsettled = evaluator.unsettled || waits;
+            let values = evaluator.into_values();
+            let kept = self.options.outline.then(|| Kept { document, scope, values });
+            (value, unsettled, kept)
+        };
+        if let Some(entry) = self.environments.get_mut(name) {
+            entry.state = State::Done(value.clone());
+            entry.unsettled = unsettled;
+            entry.kept = kept;
+        }
+        Imported { value, unsettled }
     }
 }

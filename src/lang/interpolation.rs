@@ -64,18 +64,17 @@ pub(super) fn parse(text: &str) -> Template {
     let mut parser = Parser { text: text.as_bytes(), at: 0, problems: Vec::new() };
     let mut parts = Vec::new();
     let mut literal = Vec::new();
-    while let Some(first) = parser.next() {
-        match (first, parser.peek()) {
-            (b'$', Some(b'$')) => {
-                literal.push(b'$');
-                parser.at += 1;
-            }
-            (b'$', Some(b'{')) => {
-                parser.at += 1;
-                let reference = parser.reference();
-                parts.push(Part { text: lossy(std::mem::take(&mut literal)), reference: Some(reference) });
-            }
-            _ => literal.push(first),
+    loop {
+        literal.extend_from_slice(parser.bytes_until(|byte| byte == b'$'));
+        if !parser.accept(b'$') {
+            break;
+        }
+        if parser.accept(b'{') {
+            let reference = parser.reference();
+            parts.push(Part { text: lossy(std::mem::take(&mut literal)), reference: Some(reference) });
+        } else {
+            parser.accept(b'$');
+            literal.push(b'$');
         }
     }
     if !literal.is_empty() {
@@ -123,11 +122,15 @@ impl Parser<'_> {
         Access { accessor, bytes: start..self.at }
     }
 
-    fn take_until(&mut self, ends: impl Fn(u8) -> bool) -> String {
+    fn bytes_until(&mut self, ends: impl Fn(u8) -> bool) -> &[u8] {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let length = rest.iter().position(|&byte| ends(byte)).unwrap_or(rest.len());
         self.at += length;
-        String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned()
+        rest.get(..length).unwrap_or_default()
+    }
+
+    fn take_until(&mut self, ends: impl Fn(u8) -> bool) -> String {
+        String::from_utf8_lossy(self.bytes_until(ends)).into_owned()
     }
 
     /// What follows `${`, through its `}`.

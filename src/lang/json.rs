@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::{
@@ -95,12 +96,13 @@ fn write_string(out: &mut Buffer, text: &str) {
 pub(super) fn read(text: &[u8], secret: bool, place: &Place) -> Result<Value, &'static str> {
     // Bytes that are no text become marks, as in Go.
     let text = bytes::to_text(text);
-    let mut stream = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
-    match stream.next() {
-        Some(Ok(json)) => Ok(convert(json, secret, place)),
-        None => Err("decoding JSON string: EOF"),
-        Some(Err(error)) if error.is_eof() => Err("decoding JSON string: unexpected EOF"),
-        Some(Err(_)) => Err("decoding JSON string: invalid JSON"),
+    match serde_json::Value::deserialize(&mut serde_json::Deserializer::from_str(&text)) {
+        Ok(json) => Ok(convert(json, secret, place)),
+        Err(_) if text.trim_start_matches([' ', '\t', '\r', '\n']).is_empty() => {
+            Err("decoding JSON string: EOF")
+        }
+        Err(error) if error.is_eof() => Err("decoding JSON string: unexpected EOF"),
+        Err(_) => Err("decoding JSON string: invalid JSON"),
     }
 }
 

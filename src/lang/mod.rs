@@ -3,10 +3,12 @@
 //! Pure: no I/O, no clock. Other environments are reached only through [`Load`], which the caller implements,
 //! and providers are called by the caller: see [`Evaluation`].
 //!
-//! The way of a document: YAML nodes ▶ `reader` (what it says: `syntax`) ▶ `program` (its imports) ▶ `evaluate`
-//! (its expressions). Values are held against a [`schema::Schema`] where a function or a provider asks for one.
-//! Summaries of diagnostics are those of Pulumi's own evaluator, because tools match on them. They quote names
-//! and references, never values.
+//! The way of a document: YAML nodes ▶ `reader` (what it says: `syntax`) ▶ `imports` (what it stands on) ▶ `evaluate`
+//! (its expressions); `program` goes that way with the root, and `evaluation` is what all of it knows so far.
+//! Values are held against a [`schema::Schema`] where a function or a provider asks for one.
+//!
+//! Summaries of diagnostics are those of Pulumi's own evaluator, because tools match on them. They quote names and
+//! references, never values.
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ mod describe;
 pub mod diagnostic;
 pub mod envelope;
 mod evaluate;
+mod evaluation;
 mod export;
 mod functions;
 mod imports;
@@ -36,17 +39,20 @@ mod properties;
 mod reader;
 mod references;
 pub mod schema;
+mod schema_reader;
 pub mod seal;
 pub mod seam;
 mod signatures;
+mod steps;
 mod syntax;
 mod text;
 mod to_yaml;
 mod validate;
 pub mod value;
 
+pub use evaluation::{ANONYMOUS, Evaluation};
 pub use outline::Outline;
-pub use program::{ANONYMOUS, Evaluation, Progress};
+pub use program::Progress;
 pub use reader::Secrets;
 pub use seam::{Load, LoadError};
 
@@ -94,8 +100,6 @@ pub struct Outcome {
     pub value: value::Value,
     /// Everything that was found wrong: of the root environment first, then of its imports.
     pub diagnostics: Vec<diagnostic::Diagnostic>,
-    /// What `${context…}` was for the root environment.
-    pub context: value::Value,
     /// How the definition is built, if that was asked for.
     pub outline: Option<Box<Outline>>,
     /// What became of the rotators, in a rotation.

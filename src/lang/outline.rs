@@ -11,16 +11,16 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
+    access::below,
     describe::{self, number, object},
     diagnostic::Range,
-    evaluate::{Scope, below},
-    interpolation::{Access, Accessor},
+    evaluation::{Evaluation, Kept},
     place::Place,
-    program::{Evaluation, State},
     seam::Catalogue,
     signatures::{self, ANY, LIST, STRING, STRINGS},
-    syntax::{Call, Document, Entry, Expr, ExprKind, Function, Provider, Reference, Span, TextMap},
-    value::{Kind, NODE_WEIGHT, Value, shown},
+    steps::{nowhere, range, steps},
+    syntax::{Call, Entry, Expr, ExprKind, Function, Provider, Reference, Span},
+    value::{NODE_WEIGHT, Value, shown},
 };
 
 /// What schemas and overridden expressions may weigh together, in [`Value::weight`]: a hundred times those of a
@@ -31,23 +31,16 @@ const MAX_REPEATED: usize = 8 << 20;
 const SECRET: &str = "[secret]";
 
 /// What tools are told beside values and diagnostics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outline {
     /// The expressions under `values`, by name.
     pub exprs: Json,
     /// The schema of the environment.
     pub schema: Json,
-    /// The schema of `${context…}`.
-    pub context: Json,
-}
-
-/// What is kept of a document that was evaluated.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) document: Arc<Document>,
-    pub(super) scope: Scope,
-    /// By the ids of expressions; none of what was never needed.
-    pub(super) values: Vec<Option<Value>>,
+    /// What `${context…}` was for the root environment.
+    pub context: Value,
+    /// The schema of that.
+    pub context_schema: Json,
 }
 
 /// The outline of the root environment, which has become `value`.
@@ -59,10 +52,12 @@ pub(super) fn outline(program: &Evaluation, catalogue: &dyn Catalogue, value: &V
         let base = kept.scope.base.as_ref();
         Json::Object(outliner.entries(kept, &kept.document.values, base, &kept.document.place))
     });
+    let context = program.context_of(&program.root, &program.root);
     Outline {
         exprs: exprs.unwrap_or_else(|| json!({})),
         schema,
-        context: describe::value(&program.context(&program.root, &program.root)),
+        context_schema: describe::value(&context),
+        context,
     }
 }
 
@@ -269,120 +264,6 @@ fn undetermined(expr: &Expr) -> Json {
     }
 }
 
-/// The steps of a reference, each with where it stands and where what it reaches is defined.
-fn steps(
-    program: &Evaluation,
-    home: &Kept,
-    expr: &Expr,
-    accesses: &[Access],
-    (map, passed): (&TextMap, usize),
-) -> Json {
-    let environment = &expr.place.range().environment;
-    let mut reached = reached(program, home, expr, accesses).into_iter();
-    let step = |(index, access): (usize, &Access)| {
-        let at = map.mapped(&expr.place, passed + index, &access.bytes);
-        let at = at.map_or_else(|| nowhere(environment), |place| range(place.range()));
-        // What is not reached is taken for the reference itself.
-        let value = reached.next().unwrap_or_else(|| range(expr.place.range()));
-        match &access.accessor {
-            Accessor::Key(key) => object([("key", key.as_str().into()), ("range", at), ("value", value)]),
-            Accessor::Index(index) => object([("index", (*index).into()), ("range", at), ("value", value)]),
-        }
-    };
-    accesses.iter().enumerate().map(step).collect()
-}
-
-/// Where that is defined which the steps of a reference reach, as far as they do.
-fn reached(program: &Evaluation, home: &Kept, expr: &Expr, accesses: &[Access]) -> Vec<Json> {
-    let environment = &home.scope.name;
-    let here = || range(expr.place.range());
-    let root = match accesses.first().map(|access| &access.accessor) {
-        Some(Accessor::Key(key)) => key.as_str(),
-        _ => return Vec::new(),
-    };
-    let mut out = Vec::new();
-    match root {
-        // What is nobody's expression is nowhere: neither the roots, nor whole environments.
-        "imports" | "context" => {
-            let scope = &home.scope;
-            let receiver = if root == "imports" { &scope.imports } else { &scope.context };
-            follow(receiver, accesses.get(1..).unwrap_or_default(), &mut out);
-            let unplaced = if root == "imports" { 1 } else { out.len() };
-            out.iter_mut().take(unplaced).for_each(|place| *place = nowhere(environment));
-            out.insert(0, nowhere(environment));
-        }
-        "environments" => {
-            let [_, project, name, rest @ ..] = accesses else { return out };
-            let (Accessor::Key(project), Accessor::Key(name)) = (&project.accessor, &name.accessor) else {
-                return out;
-            };
-            out.extend([here(), here()]);
-            if let Some(State::Done(value)) = program.state(&format!("{project}/{name}")) {
-                out.push(nowhere(environment));
-                follow(value, rest, &mut out);
-            }
-        }
-        _ => walk(home, accesses, &mut out),
-    }
-    out
-}
-
-/// Through the document's own expressions.
-fn walk(home: &Kept, accesses: &[Access], out: &mut Vec<Json>) {
-    let mut entries: &[Entry] = &home.document.values;
-    let mut base = home.scope.base.clone();
-    let mut rest = accesses;
-    while let Some((Access { accessor: Accessor::Key(key), .. }, after)) = rest.split_first() {
-        let Ok(at) = entries.binary_search_by(|entry| (*entry.key).cmp(key)) else {
-            if let Some(base) = &base {
-                follow(base, rest, out);
-            }
-            return;
-        };
-        let Some(mut expr) = entries.get(at).map(|entry| &entry.value) else { return };
-        base = base.as_ref().and_then(|base| below(base, key, &expr.place));
-        rest = after;
-        loop {
-            out.push(range(expr.place.range()));
-            match (&expr.kind, rest.split_first()) {
-                (_, None) => return,
-                (ExprKind::Object(below), Some(_)) => {
-                    entries = below;
-                    break;
-                }
-                (ExprKind::List(items), Some((Access { accessor: Accessor::Index(index), .. }, after))) => {
-                    let item = usize::try_from(*index).ok().and_then(|index| items.get(index));
-                    let Some(item) = item else { return };
-                    (expr, base, rest) = (item, None, after);
-                }
-                (_, Some(_)) => {
-                    if let Some(value) = home.values.get(expr.id).and_then(Option::as_ref) {
-                        follow(value, rest, out);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Through a value.
-fn follow(receiver: &Value, accesses: &[Access], out: &mut Vec<Json>) {
-    let mut receiver = receiver;
-    for access in accesses {
-        let next = match (receiver.kind(), &access.accessor) {
-            (Kind::Object(properties), Accessor::Key(key)) => properties.get(key),
-            (Kind::Array(items), Accessor::Index(index)) => {
-                usize::try_from(*index).ok().and_then(|index| items.get(index))
-            }
-            _ => None,
-        };
-        let Some(next) = next else { return };
-        out.push(range(next.range()));
-        receiver = next;
-    }
-}
-
 /// Every expression of a document that a value can come from.
 fn index(home: &Kept) -> Index<'_> {
     let mut index = HashMap::new();
@@ -443,17 +324,4 @@ fn record<const N: usize>(properties: [(&str, Json); N]) -> Json {
 
 fn span(environment: &Arc<str>, at: Span) -> Json {
     range(&at.within(environment))
-}
-
-fn range(range: &Range) -> Json {
-    let Range { environment, begin, end } = range;
-    let mark =
-        |mark: &crate::yaml::Mark| json!({ "line": mark.line, "column": mark.column, "byte": mark.byte });
-    json!({ "environment": &**environment, "begin": mark(begin), "end": mark(end) })
-}
-
-/// The range of what stands in no text.
-fn nowhere(environment: &str) -> Json {
-    let mark = json!({ "line": 0, "column": 0, "byte": 0 });
-    json!({ "environment": environment, "begin": mark, "end": mark })
 }

@@ -77,6 +77,24 @@ impl Place {
 
     /// The path from the top of the document, such as `values.a["b c"][0]`.
     pub fn path(&self) -> String {
+        let mut out = String::new();
+        self.steps().into_iter().for_each(|step| step.push_to(&mut out));
+        out
+    }
+
+    /// The path as a reference would spell it, such as `a["b c"][0]`: from below `values`, and its first name as it is.
+    pub(super) fn reference(&self) -> String {
+        let mut out = String::new();
+        for step in self.steps().into_iter().skip(1) {
+            match step {
+                Step::Key(key) if out.is_empty() => out.push_str(key),
+                step => step.push_to(&mut out),
+            }
+        }
+        out
+    }
+
+    fn steps(&self) -> Vec<&Step> {
         // From the bottom up; as many as the document nests.
         let mut steps = Vec::new();
         let mut place = self;
@@ -84,14 +102,17 @@ impl Place {
             steps.push(step);
             place = up;
         }
-        let mut out = String::new();
-        for step in steps.into_iter().rev() {
-            match step {
-                Step::Key(key) => push_key(&mut out, key),
-                Step::Index(index) => push_index(&mut out, *index),
-            }
+        steps.reverse();
+        steps
+    }
+}
+
+impl Step {
+    fn push_to(&self, path: &mut String) {
+        match self {
+            Self::Key(key) => push_key(path, key),
+            Self::Index(index) => push_index(path, *index),
         }
-        out
     }
 }
 

@@ -176,8 +176,17 @@ impl<'p> IntoIterator for &'p Properties {
 impl FromIterator<Entry> for Properties {
     /// Of equal names the last wins.
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        let sorted: std::collections::BTreeMap<_, _> = entries.into_iter().collect();
-        Self::from_sorted(sorted.into_iter().collect())
+        let mut sorted: Vec<Entry> = entries.into_iter().collect();
+        // Stable: of equal names the last comes last.
+        sorted.sort_by(|one, other| one.0.cmp(&other.0));
+        sorted.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
+        Self::from_sorted(sorted)
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     secret::Secret,
-    yaml::{self, Dialect, Mark, Node, NodeKind, Scalar},
+    yaml::{self, Dialect, Mark, Node, NodeKind, Scalar, esc_string},
 };
 
 /// Keys under `values` that would hide what references can reach.
@@ -153,7 +153,7 @@ impl Reader<'_> {
     }
 
     fn import(&mut self, node: &Node, place: Place) -> Option<Import> {
-        if let Some(Scalar::String(name)) = yaml::resolve(node, Dialect::Esc) {
+        if let Some(name) = esc_string(node) {
             return Some(Import { name: name.into(), merge: true, place });
         }
         let NodeKind::Mapping(pairs, _) = &node.kind else {
@@ -227,7 +227,7 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, object: &Place, node: &Node) -> Option<Arc<str>> {
-        if let Some(Scalar::String(name)) = yaml::resolve(node, Dialect::Esc) {
+        if let Some(name) = esc_string(node) {
             return Some(name.into());
         }
         let (text, summary) = match &node.kind {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::{
-    access::{self, AccessError},
-    evaluate::{Accept, Evaluator, below},
+    access::{self, AccessError, below},
+    evaluate::{Accept, Evaluator},
     interpolation::{Access, Accessor, Part},
-    place::{Place, push_index, push_key},
+    place::Place,
     signatures::STRING,
-    syntax::{Entry, Expr, ExprKind, Function, TextMap},
+    syntax::{Entry, ExprKind, Function, TextMap},
     text,
     value::{Properties, Value},
 };
@@ -29,10 +29,8 @@ impl<'e> Evaluator<'e> {
             if unknown {
                 continue;
             }
-            let left = self.program.budget.left().saturating_sub(out.len());
-            match text::to_text(&value, left) {
-                Ok(text) => out.extend_from_slice(&text),
-                Err(text::TooLong) => return self.too_large(place),
+            if text::append(&mut out, &value, self.program.budget.left()).is_err() {
+                return self.too_large(place);
             }
         }
         if unknown {
@@ -55,7 +53,7 @@ impl<'e> Evaluator<'e> {
         let found = match accesses.split_first() {
             Some((Access { accessor: Accessor::Key(root), .. }, rest)) => match root.as_str() {
                 "imports" => access::get(&scope.imports, rest, place, suggest),
-                "context" => access::get(&scope.context, rest, place, suggest),
+                "context" => access::get(self.program.context(scope), rest, place, suggest),
                 "environments" => self.named(rest, place, suggest),
                 _ => self.walk(accesses, place, suggest),
             },
@@ -130,7 +128,7 @@ impl<'e> Evaluator<'e> {
             // Through lists, down to the next object or to what has to be computed.
             loop {
                 let Some((access, after)) = rest.split_first() else {
-                    return Ok(self.referenced(expr, base, passed(accesses, rest), place));
+                    return Ok(self.evaluate(expr, base, Accept::default()));
                 };
                 match &expr.kind {
                     ExprKind::Object(below) => {
@@ -157,37 +155,11 @@ impl<'e> Evaluator<'e> {
                     }
                     // Only its value says what lies below.
                     _ => {
-                        let value = self.referenced(expr, base, passed(accesses, rest), place);
+                        let value = self.evaluate(expr, base, Accept::default());
                         return access::get(&value, rest, place, suggest);
                     }
                 }
             }
         }
     }
-
-    fn referenced(&mut self, expr: &'e Expr, base: Option<Value>, path: &[Access], place: &Place) -> Value {
-        if self.is_running(expr) {
-            self.error(&expr.place, format!("cyclic reference to {}", spell(path)));
-            return Value::unknown(place.clone());
-        }
-        self.evaluate(expr, base, Accept::default())
-    }
-}
-
-/// The accesses before those that are left.
-fn passed<'a>(accesses: &'a [Access], left: &[Access]) -> &'a [Access] {
-    accesses.get(..accesses.len().saturating_sub(left.len())).unwrap_or_default()
-}
-
-/// A reference as messages spell it.
-fn spell(accesses: &[Access]) -> String {
-    let mut out = String::new();
-    for (position, access) in accesses.iter().enumerate() {
-        match &access.accessor {
-            Accessor::Key(key) if position == 0 => out.push_str(key),
-            Accessor::Key(key) => push_key(&mut out, key),
-            Accessor::Index(index) => push_index(&mut out, usize::try_from(*index).unwrap_or_default()),
-        }
-    }
-    out
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     secret::Secret,
-    yaml::{self, Dialect, Mark, Node, NodeKind, Scalar},
+    yaml::{self, Mark, Node, NodeKind, esc_string},
 };
 
 /// The function whose argument is a secret.
@@ -167,7 +167,7 @@ fn walk(text: &str, node: &Node, sites: &mut Vec<Site>) -> Result<(), SealError>
     match &node.kind {
         NodeKind::Scalar { .. } | NodeKind::Alias(_) => Ok(()),
         NodeKind::Sequence(items, _) => items.iter().try_for_each(|item| walk(text, item, sites)),
-        NodeKind::Mapping(pairs, _) => pairs.iter().try_for_each(|(key, value)| match string(key) {
+        NodeKind::Mapping(pairs, _) => pairs.iter().try_for_each(|(key, value)| match esc_string(key) {
             Some(name) if name.eq_ignore_ascii_case(FUNCTION) => {
                 let refuse = |summary: &str| {
                     let place = Place { begin: value.start, end: value.end, range: 0..0 };
@@ -191,24 +191,17 @@ fn walk(text: &str, node: &Node, sites: &mut Vec<Site>) -> Result<(), SealError>
     }
 }
 
-fn string(node: &Node) -> Option<String> {
-    match yaml::resolve(node, Dialect::Esc) {
-        Some(Scalar::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
 fn site(text: &str, key: &Node, argument: &Node) -> Option<Site> {
     let (begin, end) = (argument.start, argument.end);
     if let NodeKind::Mapping(pairs, _) = &argument.kind {
         let [(name, envelope)] = pairs.as_slice() else { return None };
-        if string(name)? != "ciphertext" {
+        if esc_string(name)? != "ciphertext" {
             return None;
         }
         let place = Place { begin, end, range: begin.byte..end.byte };
-        return Some(Site { place, found: Found::Sealed(string(envelope)?) });
+        return Some(Site { place, found: Found::Sealed(esc_string(envelope)?.to_owned()) });
     }
-    let value = Secret::from(string(argument)?);
+    let value = Secret::from(esc_string(argument)?);
     let start = start_of_value(text, key.end.byte, begin.byte);
     let whole = text.get(start..end.byte)?;
     // A block reaches up to what follows it. Which white space stays behind does not matter: it comes back with the

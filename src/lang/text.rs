@@ -18,6 +18,12 @@ pub(super) type Buffer = Zeroizing<Vec<u8>>;
 /// Writes a value as text of at most `limit` bytes. What is unknown reads `[unknown]`.
 pub(super) fn to_text(value: &Value, limit: usize) -> Result<Buffer, TooLong> {
     let mut out = Buffer::default();
+    append(&mut out, value, limit)?;
+    Ok(out)
+}
+
+/// Appends a value as text, so that there are at most `limit` bytes altogether.
+pub(super) fn append(out: &mut Buffer, value: &Value, limit: usize) -> Result<(), TooLong> {
     match value.kind() {
         Kind::Null => {}
         Kind::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
@@ -28,8 +34,8 @@ pub(super) fn to_text(value: &Value, limit: usize) -> Result<Buffer, TooLong> {
                 if index > 0 {
                     out.push(b',');
                 }
-                quote(&mut out, &to_text(item, limit)?);
-                within(&out, limit)?;
+                quote(out, &to_text(item, limit)?);
+                within(out, limit)?;
             }
         }
         Kind::Object(properties) => {
@@ -37,15 +43,14 @@ pub(super) fn to_text(value: &Value, limit: usize) -> Result<Buffer, TooLong> {
                 if index > 0 {
                     out.push(b',');
                 }
-                quote(&mut out, key.as_bytes());
+                quote(out, key.as_bytes());
                 out.push(b'=');
-                quote(&mut out, &to_text(item, limit)?);
-                within(&out, limit)?;
+                quote(out, &to_text(item, limit)?);
+                within(out, limit)?;
             }
         }
     }
-    within(&out, limit)?;
-    Ok(out)
+    within(out, limit)
 }
 
 fn within(text: &[u8], limit: usize) -> Result<(), TooLong> {

@@ -39,6 +39,8 @@ struct Inner {
     schema: Option<Arc<Schema>>,
     place: Place,
     base: Option<Value>,
+    /// Values that lie upon one another, this one included.
+    height: usize,
     summary: Summary,
 }
 
@@ -82,6 +84,29 @@ impl fmt::Debug for Value {
 }
 
 impl Summary {
+    fn of(kind: &Kind, secret: bool, rotate_only: bool) -> Self {
+        let mut summary = match kind {
+            Kind::Null | Kind::Bool(_) | Kind::Unknown => Self::default(),
+            Kind::Number(text) | Kind::String(text) => Self { weight: text.len(), ..Self::default() },
+            Kind::Array(items) => {
+                let mut summary = Self::default();
+                items.iter().for_each(|item| summary.add(item.summary()));
+                summary
+            }
+            Kind::Object(properties) => properties.summary(),
+        };
+        let unknown = usize::from(matches!(kind, Kind::Unknown));
+        summary.add(Self {
+            weight: NODE_WEIGHT,
+            depth: 0,
+            secrets: usize::from(secret),
+            unknowns: unknown,
+            observable_unknowns: if rotate_only { 0 } else { unknown },
+        });
+        summary.depth = summary.depth.saturating_add(1);
+        summary
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.weight = self.weight.saturating_add(other.weight);
         self.depth = self.depth.max(other.depth);
@@ -102,6 +127,7 @@ impl Summary {
 impl Value {
     /// A value that is defined at `place`.
     pub fn new(kind: Kind, secret: bool, place: impl Into<Place>) -> Self {
+        let summary = Summary::of(&kind, secret, false);
         Self(Arc::new(Inner {
             kind,
             secret,
@@ -110,9 +136,9 @@ impl Value {
             schema: None,
             place: place.into(),
             base: None,
-            summary: Summary::default(),
+            height: 1,
+            summary,
         }))
-        .summarised()
     }
 
     /// Changes what does not count in the summary.
@@ -123,26 +149,7 @@ impl Value {
 
     fn summarised(mut self) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        let mut summary = match &inner.kind {
-            Kind::Null | Kind::Bool(_) | Kind::Unknown => Summary::default(),
-            Kind::Number(text) | Kind::String(text) => Summary { weight: text.len(), ..Summary::default() },
-            Kind::Array(items) => {
-                let mut summary = Summary::default();
-                items.iter().for_each(|item| summary.add(item.summary()));
-                summary
-            }
-            Kind::Object(properties) => properties.summary(),
-        };
-        let unknown = usize::from(matches!(inner.kind, Kind::Unknown));
-        summary.add(Summary {
-            weight: NODE_WEIGHT,
-            depth: 0,
-            secrets: usize::from(inner.secret),
-            unknowns: unknown,
-            observable_unknowns: if inner.rotate_only { 0 } else { unknown },
-        });
-        summary.depth = summary.depth.saturating_add(1);
-        inner.summary = summary;
+        inner.summary = Summary::of(&inner.kind, inner.secret, inner.rotate_only);
         self
     }
 
@@ -198,7 +205,10 @@ impl Value {
 
     /// The same value, which has been laid over another.
     pub(super) fn based_on(self, base: Self) -> Self {
-        self.edit(|inner| inner.base = Some(base))
+        self.edit(|inner| {
+            inner.height = base.height() + 1;
+            inner.base = Some(base);
+        })
     }
 
     /// The same object with other properties.
@@ -234,6 +244,11 @@ impl Value {
     /// What it was laid over: the value that an import has in its stead. It may hold overridden secrets.
     pub fn base(&self) -> Option<&Self> {
         self.0.base.as_ref()
+    }
+
+    /// Values that lie upon one another, this one included.
+    pub(super) fn height(&self) -> usize {
+        self.0.height
     }
 
     /// What is known of an unknown value, nothing if it could be anything; and of one that was computed from

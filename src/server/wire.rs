@@ -75,12 +75,12 @@ impl Serialize for ValueWire<'_> {
 
 impl Serialize for CheckWire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Outcome { value, diagnostics, context, outline, .. } = self.outcome;
+        let Outcome { value, diagnostics, outline, .. } = self.outcome;
         let bases = Cell::new(MAX_BASES);
         let style = Style { redact: !self.show_secrets, bases: Some(&bases) };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("properties", &Payload(value, style))?;
-        if let Some(Outline { exprs, schema, context: context_schema }) = outline.as_deref() {
+        if let Some(Outline { exprs, schema, context, context_schema }) = outline.as_deref() {
             map.serialize_entry("exprs", exprs)?;
             map.serialize_entry("schema", schema)?;
             map.serialize_entry("executionContext", &ContextWire(context, context_schema))?;
@@ -167,11 +167,10 @@ impl Serialize for Trace<'_> {
         let Self(value, style) = *self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("def", &RangeWire(value.range()))?;
-        // What an import could not give stands where it was asked for, and is no base. A secret container hides
-        // what is in it, and so it does here.
+        // A secret container hides what is in it, and so it does here.
         if let (Some(base), Some(left), false) =
             (value.base(), style.bases, style.redact && value.is_secret())
-            && base.range().environment != value.range().environment
+            && !is_stand_in(base, value)
             && let Some(less) = left.get().checked_sub(1)
         {
             left.set(less);
@@ -179,6 +178,11 @@ impl Serialize for Trace<'_> {
         }
         map.end()
     }
+}
+
+/// Whether a base is what stands in for an import that could not be had.
+fn is_stand_in(base: &Value, value: &Value) -> bool {
+    base.is_unknown() && base.schema().is_none() && base.range().environment == value.range().environment
 }
 
 struct RangeWire<'r>(&'r Range);

@@ -14,7 +14,7 @@ mod to_json;
 pub use emit::emit;
 pub(crate) use emit::{Shape, Tree, emit_to};
 pub use parse::parse;
-pub use resolve::resolve;
+pub use resolve::{esc_string, resolve};
 pub use to_json::to_json;
 
 /// How deep a document may nest, aliases included. Kubernetes objects reach about 25; the limit keeps recursion

@@ -28,6 +28,12 @@ pub fn resolve(node: &Node, dialect: Dialect) -> Option<Scalar> {
     })
 }
 
+/// The text of a scalar that ESC reads as a string; `None` for anything else.
+pub fn esc_string(node: &Node) -> Option<&str> {
+    let NodeKind::Scalar { text, plain, tag, .. } = &node.kind else { return None };
+    matches!(meaning(text, *plain, tag.as_deref(), Dialect::Esc), Meaning::Text).then_some(text)
+}
+
 /// The name that a scalar key gives its value; `None` if it gives none. Kubernetes' reader turns boolean and numeric
 /// keys into text.
 pub(super) fn key(node: &Node, dialect: Dialect) -> Option<String> {

@@ -80,3 +80,10 @@ fn duplicate_and_reserved_keys_do_not_hide_what_else_is_wrong() {
     );
     assert_eq!(super::json(&outcome.value), r#"{"a":1,"b":"[unknown]"}"#);
 }
+
+#[test]
+fn what_is_wrong_within_an_unknown_function_is_told_too() {
+    let outcome = open_with(&[], "values: {a: {fn::none: [{fn::nothing: 1}, '${a']}}");
+    let reserved = "'fn::' is a reserved prefix";
+    assert_eq!(summaries(&outcome), [reserved, "missing closing brace '}' in interpolation", reserved]);
+}

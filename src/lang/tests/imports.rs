@@ -1,6 +1,6 @@
 //! Imports and merging.
 
-use super::{evaluate, open_with, plain, summaries};
+use super::{Value, evaluate, open_with, plain, summaries};
 
 #[test]
 fn merges_imports() {
@@ -164,4 +164,65 @@ fn an_environment_is_loaded_once_however_often_it_is_named() {
     let outcome = evaluate("p/root", root, &loader);
     assert_eq!(summaries(&outcome), ["none"]);
     assert_eq!(loader.0.get(), 3);
+}
+
+/// Where a value and all that it overrides is defined: environment and line.
+fn stack(value: &Value) -> Vec<String> {
+    let all = std::iter::successors(Some(value), |value| value.base());
+    all.map(|value| format!("{}:{}", value.range().environment, value.range().begin.line)).collect()
+}
+
+/// As seen with the reference.
+#[test]
+fn a_value_keeps_what_it_stood_on_when_it_is_laid_over_more() {
+    let diamond = [
+        ("p/a", "imports: [p/c]\nvalues: {k: a, o: {k: a}}"),
+        ("p/b", "imports: [p/c]\nvalues: {k: b, o: {k: b}}"),
+        ("p/c", "values: {k: c, o: {k: c}, j: c}"),
+    ];
+    let found = open_with(&diamond, "imports: [p/a, p/b]\nvalues: {k: r, o: {k: r}, r: '${k}', j: '${k}'}");
+    let get = |path: &[&str]| {
+        let found = path.iter().try_fold(&found.value, |value, key| value.as_object()?.get(key));
+        stack(found.unwrap())
+    };
+    let both_sides = ["p/root:2", "p/b:2", "p/c:1", "p/a:2", "p/c:1"];
+    for path in [&["k"][..], &["o"], &["o", "k"], &["r"]] {
+        assert_eq!(get(path), both_sides, "{path:?}");
+    }
+    assert_eq!(get(&["j"]), ["p/root:2", "p/b:2", "p/c:1", "p/a:2", "p/c:1", "p/c:1", "p/c:1"]);
+}
+
+/// Both sides of a diamond stand on all that is below: with each row of diamonds there is twice as much.
+#[test]
+fn what_values_stood_on_stays_small_through_rows_of_diamonds() {
+    let texts: Vec<(String, String)> = (0..40)
+        .flat_map(|row| {
+            let imports =
+                if row == 0 { String::new() } else { format!("imports: [p/a{0}, p/b{0}]\n", row - 1) };
+            ["a", "b"].map(|side| {
+                (
+                    format!("p/{side}{row}"),
+                    format!("{imports}values: {{k: {side}, o: {{o: {{o: {{k: {row}}}}}}}}}"),
+                )
+            })
+        })
+        .collect();
+    let imports: Vec<(&'static str, &str)> =
+        texts.iter().map(|(name, text)| (&*String::leak(name.clone()), text.as_str())).collect();
+    let found = open_with(&imports, "imports: [p/a39, p/b39]\n");
+    assert_eq!(plain(&found), r#"{"k":"b","o":{"o":{"o":{"k":39}}}}"#);
+    let stack = stack(found.value.as_object().unwrap().get("k").unwrap());
+    assert!((40..=256).contains(&stack.len()), "{}", stack.len());
+}
+
+/// What is carried along for tools must never be what an environment fails for.
+#[test]
+fn many_environments_on_a_large_common_one_merge_as_before() {
+    let keys: Vec<String> = (0..1300).map(|key| format!("k{key}: c")).collect();
+    let common = format!("values: {{o: {{{}}}}}", keys.join(", "));
+    let over = "imports: [p/common]\nvalues: {o: {k: o}}";
+    let names: Vec<&'static str> = (0..200).map(|number| &*String::leak(format!("p/e{number}"))).collect();
+    let imports: Vec<_> = names.iter().map(|name| (*name, over)).chain([("p/common", &*common)]).collect();
+    let found = open_with(&imports, &format!("imports: [{}]", names.join(", ")));
+    assert_eq!(summaries(&found), Vec::<&str>::new());
 }

@@ -162,7 +162,7 @@ fn no_secret_stands_in_an_outline() {
                 t: x-${s}\n  j: {fn::fromJSON: {fn::secret: '{\"c4n4ry\": [1]}'}}\n  r: ${j}\n";
     for show in [false, true] {
         let outline = outlined(&[], root, show);
-        let all = format!("{}{}{}", outline.exprs, outline.schema, outline.context);
+        let all = format!("{}{}{}", outline.exprs, outline.schema, outline.context_schema);
         assert_eq!(outline.schema["properties"]["s"], json!({ "type": "string" }));
         assert_eq!(
             outline.schema["properties"]["j"],

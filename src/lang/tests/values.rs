@@ -25,6 +25,8 @@ fn evaluates_values() {
         ),
         ("a: {fn::fromJSON: \"{\\\"x\\\":1.0,\\\"y\\\":[{}]}\"}", r#"{"a":{"x":1.0,"y":[{}]}}"#),
         ("a: {fn::fromJSON: \"{\\\"x\\\":1} trailing\"}", r#"{"a":{"x":1}}"#),
+        ("a: {fn::fromJSON: 2020-01-01}", r#"{"a":2020}"#),
+        ("a: {fn::fromJSON: 'truely'}", r#"{"a":true}"#),
         ("a: {fn::fromJSON: \"{\\\"x\\\":1,\\\"x\\\":2}\"}", r#"{"a":{"x":2}}"#),
         (
             "a: {fn::toString: {z: 1, a: [x, true, null]}}",
@@ -59,6 +61,8 @@ fn diagnoses_values() {
         ("s: ${s}", "cyclic reference to s"),
         ("a: ${b.c}\nb: {c: \"x${a}\"}", "cyclic reference to a"),
         ("o: {a: \"${o}\"}", "cyclic reference to o"),
+        ("b: ${c.x}\nc: {x: \"${o}\"}\no: ${c}", "cyclic reference to c.x"),
+        ("b: ${c[0][\"x y\"]}\nc: [{x y: \"${o}\"}]\no: ${c}", "cyclic reference to c[0][\"x y\"]"),
         ("hello: 1\na: ${helo}", "unknown property \"helo\"; did you mean \"hello\"?"),
         ("hello: 1\na: ${goodbye}", "unknown property \"goodbye\""),
         ("n: null\nx: ${n.y}", "receiver must be an array or an object"),

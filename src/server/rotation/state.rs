@@ -17,7 +17,7 @@ use crate::{
     },
     lang::place::{push_index, push_key},
     secret::Secret,
-    yaml::{self, Dialect, Node, NodeKind, Scalar},
+    yaml::{self, Dialect, Node, NodeKind, esc_string},
 };
 
 /// A rotator in a definition.
@@ -57,7 +57,7 @@ pub(super) fn sites(text: &str) -> Vec<Site> {
 
 fn values(document: &Node) -> Option<&Node> {
     let NodeKind::Mapping(pairs, _) = &document.kind else { return None };
-    let is_values = |key: &Node| string(key).is_some_and(|name| name.eq_ignore_ascii_case("values"));
+    let is_values = |key: &Node| esc_string(key).is_some_and(|name| name.eq_ignore_ascii_case("values"));
     pairs.iter().find(|(key, _)| is_values(key)).map(|(_, values)| values)
 }
 
@@ -69,8 +69,8 @@ fn walk(node: &Node, steps: &mut Vec<Step>, found: &mut Vec<Site>) {
                 found.push(Site { path: spell(steps), steps: steps.clone() });
             }
             for (key, value) in pairs {
-                if let Some(key) = string(key) {
-                    steps.push(Step::Key(key));
+                if let Some(key) = esc_string(key) {
+                    steps.push(Step::Key(key.to_owned()));
                     walk(value, steps, found);
                     steps.pop();
                 }
@@ -103,16 +103,9 @@ fn call(node: &Node) -> Option<&Node> {
     let NodeKind::Mapping(pairs, _) = &node.kind else { return None };
     match pairs.as_slice() {
         [(key, argument)] => {
-            let name = string(key)?;
+            let name = esc_string(key)?;
             (name == "fn::rotate" || name.starts_with("fn::rotate::")).then_some(argument)
         }
-        _ => None,
-    }
-}
-
-fn string(node: &Node) -> Option<String> {
-    match yaml::resolve(node, Dialect::Esc) {
-        Some(Scalar::String(text)) => Some(text),
         _ => None,
     }
 }
@@ -138,7 +131,7 @@ impl Site {
     fn find<'n>(&self, document: &'n Node) -> Option<&'n Node> {
         self.steps.iter().try_fold(values(document)?, |node, step| match (&node.kind, step) {
             (NodeKind::Mapping(pairs, _), Step::Key(wanted)) => {
-                pairs.iter().find(|(key, _)| string(key).as_ref() == Some(wanted)).map(|(_, value)| value)
+                pairs.iter().find(|(key, _)| esc_string(key) == Some(wanted.as_str())).map(|(_, value)| value)
             }
             (NodeKind::Sequence(items, _), Step::Index(index)) => items.get(*index),
             _ => None,
@@ -241,7 +234,7 @@ fn edit(text: &str, argument: &Node, state: &Value) -> Option<Edit> {
     let NodeKind::Mapping(pairs, None) = &argument.kind else { return None };
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let flow = is_flow(text, argument);
-    if let Some((key, old)) = pairs.iter().find(|(key, _)| string(key).as_deref() == Some("state")) {
+    if let Some((key, old)) = pairs.iter().find(|(key, _)| esc_string(key) == Some("state")) {
         let begin = key.end.byte + text.get(key.end.byte..)?.find(':')? + 1;
         let end = end_of(text, old).max(begin);
         let block = !flow && matches!(old.kind, NodeKind::Mapping(..)) && !is_flow(text, old);

@@ -19,7 +19,7 @@ use super::{
     },
     AppState, Entered, answer, param, version,
 };
-use crate::yaml::{self, Dialect, Node, NodeKind, Scalar};
+use crate::yaml::{self, Node, NodeKind, esc_string};
 
 /// Environments that are looked at in one go.
 const LIST: usize = 200;
@@ -87,22 +87,16 @@ fn imports(text: &str) -> Vec<String> {
     let documents = yaml::parse(text).unwrap_or_default();
     let Some(Node { kind: NodeKind::Mapping(pairs, _), .. }) = documents.first() else { return Vec::new() };
     let list =
-        pairs.iter().find(|(key, _)| string(key).is_some_and(|key| key.eq_ignore_ascii_case("imports")));
+        pairs.iter().find(|(key, _)| esc_string(key).is_some_and(|key| key.eq_ignore_ascii_case("imports")));
     let Some((_, Node { kind: NodeKind::Sequence(items, _), .. })) = list else { return Vec::new() };
     items
         .iter()
         .filter_map(|item| match &item.kind {
-            NodeKind::Mapping(pairs, _) => pairs.first().and_then(|(name, _)| string(name)),
-            _ => string(item),
+            NodeKind::Mapping(pairs, _) => pairs.first().and_then(|(name, _)| esc_string(name)),
+            _ => esc_string(item),
         })
+        .map(str::to_owned)
         .collect()
-}
-
-fn string(node: &Node) -> Option<String> {
-    match yaml::resolve(node, Dialect::Esc) {
-        Some(Scalar::String(text)) => Some(text),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
