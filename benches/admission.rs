@@ -14,12 +14,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esc_injector::{
     cli::policy::PolicyArgs,
     inject::{Context, Outcome, Policy, inject},
-    webhook::{
-        WorkloadChecks,
-        handler::{Endpoint, Rules, answer},
-        namespaces::Namespaces,
-        version::ApiServer,
-    },
+    webhook::{Endpoint, Rules, WorkloadChecks, handler::answer, namespaces::Namespaces, version::ApiServer},
 };
 use serde_json::Value;
 

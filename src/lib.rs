@@ -21,6 +21,7 @@
 //! | [`demo`] | the whole flow on one machine, without a cluster | yes |
 //! | [`probe`] | whether an installation works, tried as the API server would | yes |
 //! | [`kubeconfig`] | where the API server is, and errors about it that quote no secret | yes |
+//! | [`prose`] | text for people: lists that stay short, lines that fit | no |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
 //! Arrows go one way: `webhook` ▶ `manifest` ▶ `inject` ▶ `esc`; `agent` ▶ `client` ▶ `esc`; `server` ▶ `lang` ▶ `esc`.
@@ -39,6 +40,7 @@ pub mod kubeconfig;
 pub mod lang;
 pub mod manifest;
 pub mod probe;
+pub mod prose;
 pub mod secret;
 pub mod server;
 pub mod webhook;

@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +20,6 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     bodies::Post,
-    process::Webhook,
     tls::{Certificates, SERVER_NAME},
 };
 
@@ -49,7 +49,7 @@ struct Connection {
 
 /// One TLS connection, or none while nobody listens yet.
 pub async fn connect(
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     certificates: &Certificates,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
@@ -59,10 +59,10 @@ pub async fn connect(
 }
 
 impl Volley {
-    pub async fn connect(webhook: &Webhook, certificates: &Certificates, connections: usize) -> Self {
+    pub async fn connect(address: SocketAddr, certificates: &Certificates, connections: usize) -> Self {
         let mut all = Vec::new();
         for _ in 0..connections {
-            let stream = connect(webhook.address, certificates).await.unwrap();
+            let stream = connect(address, certificates).await.unwrap();
             all.push(Connection { stream, buffer: vec![0; 64 * 1024] });
         }
         Self(all)

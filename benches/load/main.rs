@@ -131,7 +131,7 @@ fn main() {
 fn smoke(runtime: &Runtime, binary: &std::path::Path, certificates: &Certificates, bodies: &Bodies) {
     let webhook = Webhook::start(binary, certificates, None);
     runtime.block_on(async {
-        let mut volley = Volley::connect(&webhook, certificates, 4).await;
+        let mut volley = Volley::connect(webhook.address, certificates, 4).await;
         for load in Load::ALL {
             let fired = volley.fire(bodies.requests(load), Until::Answers(16)).await;
             assert_eq!(fired.latencies.len(), 16);
@@ -150,7 +150,7 @@ fn round(
     runtime.block_on(async {
         measured.footprint.handshake.push(webhook.first_handshake.as_secs_f64() * 1e3);
         measured.footprint.idle.push(webhook.resident_mebibytes());
-        let mut volley = Volley::connect(&webhook, certificates, args.connections).await;
+        let mut volley = Volley::connect(webhook.address, certificates, args.connections).await;
         volley.fire(bodies.requests(Load::Mix), Until::Answers(REVIEWS_FOR_MEMORY)).await;
         measured.footprint.after_reviews.push(webhook.resident_mebibytes());
         for (load, numbers) in loads.iter().zip(&mut measured.loads) {

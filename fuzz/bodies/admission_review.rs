@@ -3,12 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use esc_injector::{
     inject::Policy,
-    webhook::{
-        WorkloadChecks,
-        handler::{Endpoint, Rules, answer},
-        namespaces::Namespaces,
-        version::ApiServer,
-    },
+    webhook::{Endpoint, Rules, WorkloadChecks, handler::answer, namespaces::Namespaces, version::ApiServer},
 };
 use serde_json::Value;
 

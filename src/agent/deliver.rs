@@ -16,6 +16,7 @@ use super::{
 use crate::{
     codes::{Code, delivery as codes},
     esc::{lookup::NotFound, value::Value},
+    prose::some,
     secret::Secret,
 };
 
@@ -62,7 +63,7 @@ pub fn tell(missing: &[NotFound]) {
         tracing::warn!(
             path = not_found.path,
             at = not_found.resolved,
-            exists = some(&not_found.available),
+            exists = some(&not_found.available, SHOWN),
             "no such property"
         );
     }
@@ -166,15 +167,5 @@ fn refuse(problems: Vec<Problem>) -> Undeliverable {
     Undeliverable { failure: told.into(), missing }
 }
 
-/// The first names of a list: who looks for a misspelt one finds it there, and a log line stays one.
-fn some(names: &[String]) -> String {
-    /// More than most objects have.
-    const SHOWN: usize = 50;
-    let mut shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
-    let more = names.len().saturating_sub(SHOWN);
-    let rest = format!("and {more} more");
-    if more > 0 {
-        shown.push(&rest);
-    }
-    shown.join(", ")
-}
+/// Most names that a log line lists, which who looks for a misspelt one reads: more than most objects have.
+const SHOWN: usize = 50;

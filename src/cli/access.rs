@@ -1,7 +1,6 @@
 //! What commands that talk to an ESC share: the token, and what a failure means for the exit code.
 
 use std::{
-    fs,
     io::Write,
     path::{Path, PathBuf},
     time::Duration,
@@ -9,7 +8,10 @@ use std::{
 
 use tokio::runtime::Runtime;
 
-use super::exit::{Exit, Failure};
+use super::{
+    exit::{Exit, Failure},
+    input,
+};
 use crate::{
     client::{AccessError, Budget, Cause, Client, Credentials, Repeat, Settings},
     esc::{reference::Reference, value::Value},
@@ -47,6 +49,23 @@ pub struct Access {
     no_proxy: Option<String>,
 }
 
+/// An environment, and how to get there.
+#[derive(Debug, clap::Args)]
+pub struct Target {
+    #[command(flatten)]
+    access: Access,
+    /// The environment: ORGANIZATION/PROJECT/ENVIRONMENT[@VERSION]
+    #[arg(value_name = "ENVIRONMENT")]
+    environment: Reference,
+}
+
+impl Target {
+    /// Opens the environment and reads all of it.
+    pub fn open(self) -> Result<Value, Failure> {
+        self.access.connect()?.open(&self.environment).map_err(|error| failure(&error))
+    }
+}
+
 /// An ESC, ready to be asked.
 pub struct Connection {
     client: Client,
@@ -74,11 +93,6 @@ impl Access {
         }
     }
 
-    /// Opens an environment and reads all of it.
-    pub fn open(self, reference: &Reference) -> Result<Value, Failure> {
-        self.connect()?.open(reference).map_err(|error| failure(&error))
-    }
-
     /// Makes ready to ask: nothing is sent yet.
     pub fn connect(&self) -> Result<Connection, Failure> {
         let ca = self.ca_file.as_deref().map(read_ca);
@@ -103,7 +117,9 @@ impl Access {
 
 /// What `--ca-file` names.
 pub fn read_ca(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path)
+    /// All authorities that a system knows are a quarter of it.
+    const MOST: u64 = 1024 * 1024;
+    input::read_small(path, MOST)
         .map_err(|error| Failure::new(Exit::Configuration, format!("--ca-file {}: {error}", path.display())))
 }
 

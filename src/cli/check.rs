@@ -25,12 +25,8 @@ use crate::{
 /// rules. Nothing is sent anywhere, unless --resolve is given.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// File or directory (its .yaml, .yml and .json files, not those below) of manifests; - is standard input (repeatable)
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
-    filename: Vec<PathBuf>,
-    /// Namespace of objects that name none
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
+    #[command(flatten)]
+    manifests: input::Named,
     /// Fail on warnings too
     #[arg(long)]
     strict: bool,
@@ -83,12 +79,14 @@ fn check(mut args: Args) -> Result<ExitCode, Failure> {
         args.policy.prefer_api_url(url);
     }
     let policy = args.policy.into_policy()?;
-    let inputs: Vec<Input> = input::find_all(&args.filename)?
+    let inputs: Vec<Input> = args
+        .manifests
+        .find()?
         .into_iter()
         .map(|input::Text { file, directory, text }| Input { name: file, text, directory })
         .collect();
     let manifests = Manifests::read(&inputs);
-    let mut checked = manifests.check(&policy, &args.namespace);
+    let mut checked = manifests.check(&policy, &args.manifests.namespace);
     let mut trouble = None;
     if args.resolve {
         let access = Access::new(&policy, args.token_file);

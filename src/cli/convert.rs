@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 
@@ -29,12 +28,8 @@ use crate::{
 /// that the webhook would refuse with the annotations: it stays as it was. No cluster is asked and no secret is read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// File or directory of manifests, YAML or JSON; - is standard input (repeatable)
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
-    filename: Vec<PathBuf>,
-    /// Namespace of objects that name none
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
+    #[command(flatten)]
+    manifests: input::Named,
     /// Keys of a Secret whose names only the environment knows (repeatable)
     #[arg(long, value_name = "[NAMESPACE/]SECRET=KEY,…", value_parser = keys)]
     keys: Vec<(String, BTreeSet<String>)>,
@@ -59,7 +54,11 @@ enum OutputFormat {
 fn keys(text: &str) -> Result<(String, BTreeSet<String>), String> {
     let (name, keys) = text.split_once('=').ok_or("write SECRET=KEY,KEY")?;
     let keys = keys.split(',').map(str::trim).filter(|key| !key.is_empty());
-    Ok((name.to_owned(), keys.map(str::to_owned).collect()))
+    let keys: BTreeSet<String> = keys.map(str::to_owned).collect();
+    if name.is_empty() || keys.is_empty() {
+        return Err("write SECRET=KEY,KEY".to_owned());
+    }
+    Ok((name.to_owned(), keys))
 }
 
 /// Runs the command. Who asked for JSON gets it, whatever happens.
@@ -89,13 +88,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn convert(args: Args) -> Result<Conversion, Failure> {
     let inputs: Vec<_> =
-        input::read_all(&args.filename)?.into_iter().map(|(name, text)| Input { name, text }).collect();
+        args.manifests.read()?.into_iter().map(|(name, text)| Input { name, text }).collect();
     let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, more) in args.keys {
         keys.entry(name).or_default().extend(more);
     }
     let policy = args.policy.into_policy()?;
-    let options = Options { namespace: args.namespace, keys, policy };
+    let options = Options { namespace: args.manifests.namespace, keys, policy };
     let conversion =
         convert::convert(&inputs, &options).map_err(|error| Failure::from_error(Exit::Data, &error))?;
     if !conversion.unknown_keys.is_empty() {

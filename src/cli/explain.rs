@@ -16,6 +16,7 @@ use super::{
 use crate::{
     codes::{self, Code},
     inject::problem::one_line,
+    prose::wrapped,
 };
 
 /// Explain error codes: what happened, and what to do. Without one, list them all.
@@ -96,7 +97,7 @@ const CODE: Style = AnsiColor::Cyan.on_default().bold();
 
 fn list(out: &mut dyn Write, width: usize) -> io::Result<()> {
     for code in codes::all() {
-        let mut lines = output::wrapped(code.entry().title, width, "ESC000  ".len()).into_iter();
+        let mut lines = wrapped(code.entry().title, width.saturating_sub("ESC000  ".len()), 0).into_iter();
         let first = lines.next().unwrap_or_default();
         writeln!(out, "{CODE}{code}{CODE:#}  {first}")?;
         for line in lines {
@@ -108,12 +109,12 @@ fn list(out: &mut dyn Write, width: usize) -> io::Result<()> {
 
 fn whole(out: &mut dyn Write, code: Code, width: usize) -> io::Result<()> {
     let entry = code.entry();
-    let title = output::wrapped(&format!("{}: {}", entry.id, entry.title), width, 0).join("\n");
+    let title = wrapped(&format!("{}: {}", entry.id, entry.title), width, 0).join("\n");
     let rest = title.strip_prefix(entry.id).unwrap_or_default();
     writeln!(out, "{CODE}{}{CODE:#}{rest}", entry.id)?;
     for (heading, text) in [("Cause", entry.cause), ("Fix", entry.fix)] {
         writeln!(out, "\n{BOLD}{heading}{BOLD:#}")?;
-        for line in output::wrapped(text, width, 2) {
+        for line in wrapped(text, width.saturating_sub(2), 0) {
             writeln!(out, "  {line}")?;
         }
     }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Value as Json, json};
 
 use super::{
-    access::{self, Access},
+    access::{self, Target},
     exit::{Exit, Failure},
     output,
 };
@@ -15,7 +15,6 @@ use crate::{
         names::VariableName,
         path::Path,
         projection,
-        reference::Reference,
         render::{self, Format as Rendered},
         value::{Kind, Value},
     },
@@ -26,10 +25,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    access: Access,
-    /// The environment: ORGANIZATION/PROJECT/ENVIRONMENT[@VERSION]
-    #[arg(value_name = "ENVIRONMENT")]
-    environment: Reference,
+    target: Target,
     /// Property path of a value [default: all of them]
     #[arg(value_name = "PATH")]
     path: Option<Path>,
@@ -57,7 +53,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             "dotenv and shell print all environment variables: give no path",
         ));
     }
-    let environment = args.access.open(&args.environment)?;
+    let environment = args.target.open()?;
     let value = match &args.path {
         Some(path) => path.get(&environment).map_err(|error| Failure::from_error(Exit::Data, &error))?,
         None => environment,

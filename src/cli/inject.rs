@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 
@@ -32,12 +31,8 @@ use crate::{
 /// Mutate manifests offline, as the webhook would.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// File or directory of manifests, YAML or JSON; - is standard input (repeatable)
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
-    filename: Vec<PathBuf>,
-    /// Namespace of objects that name none
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
+    #[command(flatten)]
+    manifests: input::Named,
     /// Print the JSON Patch of each object instead
     #[arg(long, conflicts_with_all = ["diff", "explain"])]
     patch: bool,
@@ -55,18 +50,20 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let policy = args.policy.into_policy()?;
     let mut streams = Vec::new();
-    for (name, text) in input::read_all(&args.filename)? {
+    for (name, text) in args.manifests.read()? {
         let unreadable =
             |error: StreamError| Failure::new(Exit::Data, format!("{}: {error}", one_line(&name)));
         let stream = Stream::read(&text).map_err(unreadable)?;
         streams.push(stream);
     }
-    let rewritten = rewrite::rewrite(&mut streams, &policy, &args.namespace);
+    let rewritten = rewrite::rewrite(&mut streams, &policy, &args.manifests.namespace);
     report(&rewritten)?;
     let asks = |object: &Rewritten| object.result.as_ref().is_ok_and(|injected| injected.asks);
     if (args.diff || args.patch) && !rewritten.iter().any(asks) {
         let message = "nothing to show: no pod and no pod template in spec.template asks for injection; `esc-injector check` says why";
         access::warn(message);
+    } else if streams.iter().flat_map(Stream::documents).all(|document| document.value.is_null()) {
+        access::warn("there is no manifest in what was read");
     }
     output::print(|out| {
         if args.patch {

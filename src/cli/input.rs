@@ -5,11 +5,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::exit::{Exit, Failure};
+use super::{
+    exit::{Exit, Failure},
+    names,
+};
 use crate::{inject::problem::one_line, manifest::finding::STDIN};
 
 /// Manifests larger than this are no manifests.
-const MAX_INPUT: u64 = 64 * 1024 * 1024;
+const MAX_INPUT: u64 = 64 * MIB;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Which manifests a command is about.
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    /// File or directory (its .yaml, .yml and .json files, not those below) of manifests; - is standard input (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
+    filename: Vec<PathBuf>,
+    /// Namespace of objects that name none
+    #[arg(short, long, default_value = "default", value_parser = names::label)]
+    pub namespace: String,
+}
 
 /// A text, and where it comes from.
 #[derive(Debug)]
@@ -29,7 +45,7 @@ impl Text {
     }
 
     /// What it holds, for those who can't go on without.
-    pub fn read(self) -> Result<(String, String), Failure> {
+    fn read(self) -> Result<(String, String), Failure> {
         let name = self.name().to_owned();
         match self.text {
             Ok(text) => Ok((name, text)),
@@ -38,9 +54,20 @@ impl Text {
     }
 }
 
-/// Every text that is named; standard input if none is and it is no terminal. Of a directory, its own files that end in
-/// .yaml, .yml or .json, by name; one without such files is an empty text.
-pub fn find_all(names: &[PathBuf]) -> Result<Vec<Text>, Failure> {
+impl Named {
+    /// Every text that is named; standard input if none is and it is no terminal. Of a directory, its own files that end
+    /// in .yaml, .yml or .json, by name; one without such files is an empty text.
+    pub fn find(&self) -> Result<Vec<Text>, Failure> {
+        find(&self.filename)
+    }
+
+    /// The same, if all can be read: names and texts.
+    pub fn read(&self) -> Result<Vec<(String, String)>, Failure> {
+        self.find()?.into_iter().map(Text::read).collect()
+    }
+}
+
+fn find(names: &[PathBuf]) -> Result<Vec<Text>, Failure> {
     if names.is_empty() {
         if io::stdin().is_terminal() {
             return Err(Failure::new(
@@ -73,25 +100,26 @@ pub fn find_all(names: &[PathBuf]) -> Result<Vec<Text>, Failure> {
     Ok(texts)
 }
 
-/// The same, if all can be read: names and texts.
-pub fn read_all(names: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
-    find_all(names)?.into_iter().map(Text::read).collect()
+/// A text file that a flag names, if it is no larger than so many bytes; devices never end.
+pub fn read_small(path: &Path, most: u64) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    read_limited(file, most)
 }
 
 fn read_stdin() -> Text {
-    Text { file: None, directory: None, text: read_limited(io::stdin().lock()) }
+    Text { file: None, directory: None, text: read_limited(io::stdin().lock(), MAX_INPUT) }
 }
 
 fn read_file(path: &Path) -> Text {
-    let text = std::fs::File::open(path).map_err(|error| error.to_string()).and_then(read_limited);
-    Text { file: Some(path.display().to_string()), directory: None, text }
+    Text { file: Some(path.display().to_string()), directory: None, text: read_small(path, MAX_INPUT) }
 }
 
-fn read_limited(reader: impl Read) -> Result<String, String> {
+fn read_limited(reader: impl Read, most: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
-    reader.take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_INPUT {
-        return Err("larger than 64 MiB".to_owned());
+    reader.take(most + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > most {
+        let (size, unit) = if most < MIB { (most / 1024, "KiB") } else { (most / MIB, "MiB") };
+        return Err(format!("larger than {size} {unit}"));
     }
     String::from_utf8(bytes).map_err(|error| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))
 }
@@ -113,7 +141,8 @@ fn manifests_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let path = entry?.path();
         let is_manifest =
             path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json");
-        if is_manifest && path.is_file() {
+        // A link that leads nowhere was meant to be one: reading it says so.
+        if is_manifest && (path.is_file() || path.is_symlink() && !path.exists()) {
             files.push(path);
         }
     }

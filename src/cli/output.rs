@@ -51,34 +51,3 @@ pub fn width() -> usize {
     let said = || env::var("COLUMNS").ok()?.parse().ok();
     terminal.or_else(said).unwrap_or(WIDEST).clamp(NARROWEST, WIDEST)
 }
-
-/// The text in lines that leave room for so many columns before them. A word that is too long has a line of its own,
-/// whole: it is a name that somebody wants to copy.
-pub fn wrapped(text: &str, width: usize, before: usize) -> Vec<String> {
-    let room = width.saturating_sub(before);
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wrapped;
-
-    #[test]
-    fn text_is_wrapped_between_words_and_long_words_stay_whole() {
-        let text = "one two esc_injector_certificate_sync three ä ö";
-        assert_eq!(wrapped(text, 12, 2), ["one two", "esc_injector_certificate_sync", "three ä ö"]);
-        assert_eq!(wrapped(text, 80, 2), [text]);
-        assert_eq!(wrapped("", 80, 2), Vec::<String>::new());
-        assert_eq!(wrapped("a b", 0, 2), ["a", "b"]);
-    }
-}

@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     exit::{Exit, Failure},
-    names,
+    input, names,
 };
 use crate::{
     esc::{duration, token_type::TokenType},
@@ -191,9 +191,11 @@ fn is_proxy(text: &str) -> bool {
 fn read_certificates(path: &Path) -> Result<String, Failure> {
     /// A plan has room for twice as much.
     const MAX_BYTES: usize = 32 * 1024;
+    /// Larger ones are something else.
+    const MOST: u64 = 1024 * 1024;
     let fail =
         |what: &str| Failure::new(Exit::Configuration, format!("--ca-file {}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| fail(&error.to_string()))?;
+    let text = input::read_small(path, MOST).map_err(|error| fail(&error))?;
     if text.len() > MAX_BYTES {
         return Err(fail("over 32 KiB, and it travels in every pod: keep the certificates that ESC needs"));
     }

@@ -20,15 +20,11 @@ use tokio::{
 };
 
 use super::{
-    access::{Access, warn},
+    access::{Target, warn},
     exit::{Exit, Failure},
     get::check,
 };
-use crate::{
-    esc::{projection, reference::Reference},
-    inject::problem::one_line,
-    secret::Secret,
-};
+use crate::{esc::projection, inject::problem::one_line, secret::Secret};
 
 /// Run a command with the variables and files of an environment.
 ///
@@ -37,10 +33,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    access: Access,
-    /// The environment: ORGANIZATION/PROJECT/ENVIRONMENT[@VERSION]
-    #[arg(value_name = "ENVIRONMENT")]
-    environment: Reference,
+    target: Target,
     /// The command, after --
     #[arg(required = true, last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -48,7 +41,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let environment = args.access.open(&args.environment)?;
+    let environment = args.target.open()?;
     let unknown = |error: projection::UnknownValue| Failure::from_error(Exit::Data, &error);
     let variables = projection::variables(&environment).map_err(unknown)?;
     let files = projection::files(&environment).map_err(unknown)?;

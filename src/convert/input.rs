@@ -44,7 +44,7 @@ pub struct Manifest {
 /// A document as it is written.
 #[derive(Debug)]
 struct Text {
-    text: String,
+    whole: String,
     lines_before: usize,
     /// Read for the first place that is looked for.
     root: OnceCell<Option<Node>>,
@@ -52,7 +52,7 @@ struct Text {
 
 impl Text {
     fn root(&self) -> Option<&Node> {
-        let read = || yaml::parse(&self.text).ok()?.into_iter().next();
+        let read = || yaml::parse(&self.whole).ok()?.into_iter().next();
         self.root.get_or_init(read).as_ref()
     }
 }
@@ -64,8 +64,8 @@ pub fn read(inputs: &[Input]) -> Result<Vec<Manifest>, InputError> {
         let stream = Stream::read(text).map_err(|source| InputError { name: name.clone(), source })?;
         for document in stream.documents() {
             let text = (!stream.is_json()).then(|| {
-                let (text, lines_before) = (document.text().to_owned(), document.lines_before());
-                Rc::new(Text { text, lines_before, root: OnceCell::new() })
+                let (whole, lines_before) = (document.text().to_owned(), document.lines_before());
+                Rc::new(Text { whole, lines_before, root: OnceCell::new() })
             });
             let one = |value: &Value, item| Manifest {
                 file: name.clone(),
@@ -94,7 +94,7 @@ impl Manifest {
 
     /// The object as it came in.
     pub fn document(&self) -> Document {
-        let text = self.text.as_ref().filter(|_| self.item.is_none()).map(|text| text.text.clone());
+        let text = self.text.as_ref().filter(|_| self.item.is_none()).map(|text| text.whole.clone());
         Document { comment: String::new(), value: self.value.clone(), text }
     }
 

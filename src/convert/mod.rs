@@ -2,9 +2,10 @@
 //! ESC, to annotations of ours.
 //!
 //! Manifests in, manifests out, and a list of what has no equivalent: `input` ▶ `stores`, `eso`, `csi` say what
-//! Secrets and mounts would hold (`bundle`), `uses` finds the pods that read them, `delivery` plans what they get
-//! instead, `rewrite` changes the pods, `others` finds what still reads the rest. Pure: it reads neither a cluster nor a
-//! secret. What can't be known without them, such as the names of a Secret's keys, is asked for.
+//! Secrets and mounts would hold (`bundle`), `uses` finds the pods that read them, `places` says what each such place
+//! comes to, `delivery` collects what pods get instead, `rewrite` changes them, `others` finds what still reads the rest.
+//! Pure: it reads neither a cluster nor a secret. What can't be known without them, such as the names of a Secret's keys,
+//! is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ mod eso;
 mod input;
 mod object;
 mod others;
+mod places;
 mod report;
 mod rewrite;
 mod stores;

@@ -9,6 +9,7 @@ use crate::{
     codes::{self, installation},
     inject::{self, Context, Outcome, Policy, document::Document, keys::PREFIX},
     probe,
+    prose::some,
 };
 
 const LABEL: &str = "/metadata/labels/esc.pulumi.com~1injection";
@@ -159,11 +160,8 @@ fn pods_of(namespace: &str, pods: &Result<Value, Refusal>, everyone: bool, polic
     if without.is_empty() {
         return Check::good(subject, format!("{asked} ask, and all carry the agent{looked}"));
     }
-    let more = without.len().saturating_sub(NAMES);
-    let names: Vec<_> = without.iter().take(NAMES).copied().collect();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let told =
-        format!("{} of {asked} that ask carry no agent: {}{more}{looked}", without.len(), names.join(", "));
+    let names = some(&without, NAMES);
+    let told = format!("{} of {asked} that ask carry no agent: {names}{looked}", without.len());
     let check = Check::bad(subject, told, installation::ASKED_NOT_INJECTED);
     check.fix("They were made before the namespace was labelled, or while the webhook was passed over: make them anew (`kubectl rollout restart`).")
 }

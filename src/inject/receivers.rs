@@ -11,7 +11,7 @@ use super::{
     request::Request,
     subject::Subject,
 };
-use crate::codes::pod as codes;
+use crate::{codes::pod as codes, prose::some};
 
 /// Who receives, and where the agent stands.
 #[derive(Debug)]
@@ -125,12 +125,7 @@ const SHOWN: usize = 20;
 fn unknown(pod: &Pod<'_>, subject: Subject, name: &str) -> Problem {
     let names: Vec<&str> = pod.all_containers().map(|container| container.name).collect();
     let hint = keys::nearest(name, names.iter().copied()).map_or_else(
-        || match names.split_at_checked(SHOWN) {
-            Some((shown, more)) if !more.is_empty() => {
-                format!("the pod has {} and {} more", shown.join(", "), more.len())
-            }
-            _ => format!("the pod has {}", names.join(", ")),
-        },
+        || format!("the pod has {}", some(&names, SHOWN)),
         |near| format!("did you mean `{near}`?"),
     );
     Problem::invalid(codes::UNKNOWN_CONTAINER, subject, format!("the pod has no container `{name}`; {hint}"))

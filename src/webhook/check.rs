@@ -6,30 +6,17 @@
 use serde_json::Value;
 
 use super::{
-    handler::{Rules, refusal, texts},
-    metrics,
     namespaces::Known,
-    record::{Record, named},
-    response::Response,
+    record::{self, Record, named},
+    response::{Response, refusal, texts},
     review::WorkloadChange,
+    rules::{Rules, WorkloadChecks},
 };
 use crate::{
     codes::{self, admission},
     inject::{self, Context, Outcome, Problem, document::Document},
     manifest::workload::{self, Made},
 };
-
-/// What is answered for a workload whose pods would be refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WorkloadChecks {
-    /// It is allowed, with a warning for each problem.
-    #[default]
-    Warn,
-    /// It is denied.
-    Deny,
-    /// Nothing is checked.
-    Off,
-}
 
 /// Answers for one workload.
 pub(super) fn check<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<'a>, Record) {
@@ -41,7 +28,7 @@ pub(super) fn check<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) ->
 }
 
 fn judge<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<'a>, Record) {
-    let skipped = || (Response::allow(uid, Vec::new()), Record::new(metrics::Outcome::Skipped));
+    let skipped = || (Response::allow(uid, Vec::new()), Record::new(record::Outcome::Skipped));
     if rules.workload_checks == WorkloadChecks::Off || !concerns(change) {
         return skipped();
     }
@@ -66,12 +53,12 @@ fn judge<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<
             "[{code}] not checked: the webhook does not know namespace `{}` yet; pods are checked when they are created",
             change.namespace
         );
-        let record = Record { codes: vec![code], ..Record::new(metrics::Outcome::Skipped) };
+        let record = Record { codes: vec![code], ..Record::new(record::Outcome::Skipped) };
         return (Response::allow(uid, vec![warning]), record);
     }
     match inject::inject(&pod, &context) {
         Outcome::Skipped { warnings } => {
-            (Response::allow(uid, texts(&warnings)), Record::new(metrics::Outcome::Skipped))
+            (Response::allow(uid, texts(&warnings)), Record::new(record::Outcome::Skipped))
         }
         Outcome::Refused(problems) => refused(uid, change.kind, &problems, rules.workload_checks),
         Outcome::Injected { warnings, .. } => {
@@ -79,11 +66,11 @@ fn judge<'a>(uid: &'a str, change: &WorkloadChange, rules: &Rules) -> (Response<
             // Refused only with its token: whether that is mounted is the ServiceAccount's to say.
             let with_token = with_token.map(|pod| inject::inject(&pod, &context));
             let Some(Outcome::Refused(problems)) = with_token else {
-                return (Response::allow(uid, warnings), Record::new(metrics::Outcome::Passed));
+                return (Response::allow(uid, warnings), Record::new(record::Outcome::Passed));
             };
             let sure = "will be refused, unless their ServiceAccount mounts no token";
             let warnings = warnings.into_iter().chain(said(change.kind, sure, &problems)).collect();
-            (Response::allow(uid, warnings), record(metrics::Outcome::Warned, &problems))
+            (Response::allow(uid, warnings), record(record::Outcome::Warned, &problems))
         }
     }
 }
@@ -122,13 +109,13 @@ fn refused<'a>(
     if checks == WorkloadChecks::Deny {
         let (denial, message) = refusal(problems);
         let message = format!("pods of this {kind} would be refused:\n{message}");
-        return (Response::deny(uid, denial, message), record(metrics::Outcome::Rejected, problems));
+        return (Response::deny(uid, denial, message), record(record::Outcome::Rejected, problems));
     }
     let warnings = said(kind, "will be refused", problems);
-    (Response::allow(uid, warnings), record(metrics::Outcome::Warned, problems))
+    (Response::allow(uid, warnings), record(record::Outcome::Warned, problems))
 }
 
-fn record(outcome: metrics::Outcome, problems: &[Problem]) -> Record {
+fn record(outcome: record::Outcome, problems: &[Problem]) -> Record {
     Record { codes: problems.iter().map(|problem| problem.code).collect(), ..Record::new(outcome) }
 }
 

@@ -1,29 +1,19 @@
 //! One admission, from the body's bytes to the answer's: no sockets, no clock, no logging.
 
+use http::StatusCode;
+
 use super::{
-    check::{self, WorkloadChecks},
-    metrics,
-    namespaces::{Known, Namespaces},
-    record::{Record, owner_of},
-    response::{Denial, Response},
+    check,
+    namespaces::Known,
+    record::{Endpoint, Outcome, Record, owner_of},
+    response::{Denial, Response, refusal, texts, with_hint},
     review::{Malformed, PodCreation, Review, Unreadable, WorkloadChange},
-    version::ApiServer,
+    rules::Rules,
 };
 use crate::{
-    codes::{self, Code, admission},
-    inject::{self, Context, Policy, Problem, Warning, document::Document, patch::Patch, problem::one_line},
+    codes::{Code, admission},
+    inject::{self, Context, document::Document, patch::Patch, problem::one_line},
 };
-use http::StatusCode;
-/// Where the question came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `/mutate`: pods that asked.
-    Asked,
-    /// `/mutate/all`: every pod of namespaces labelled `injection: all`.
-    All,
-    /// `/check`: workloads whose pods will ask.
-    Workloads,
-}
 
 /// What goes back, and what is to be told of it.
 #[derive(Debug)]
@@ -34,19 +24,6 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// For the log and the metrics.
     pub record: Record,
-}
-
-/// What an answer goes by.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// What the operator settled for pods.
-    pub policy: Policy,
-    /// What namespaces say.
-    pub namespaces: Namespaces,
-    /// Which release the API server is of.
-    pub api_server: ApiServer,
-    /// What is answered for workloads.
-    pub workload_checks: WorkloadChecks,
 }
 
 /// Answers one request.
@@ -110,14 +87,14 @@ fn other(uid: &str) -> (Response<'_>, Record) {
     let code = admission::NOT_A_POD_CREATION;
     let warning =
         format!("[{code}] esc-injector handles the creation of pods only: its webhook rules are wrong");
-    let record = Record { codes: vec![code], ..Record::new(metrics::Outcome::Skipped) };
+    let record = Record { codes: vec![code], ..Record::new(Outcome::Skipped) };
     (Response::allow(uid, vec![warning]), record)
 }
 
 /// What makes no pods, goes away, or is a part of something: let through, and nothing said, since the check only
 /// advises.
 fn unchecked(uid: &str) -> (Response<'_>, Record) {
-    (Response::allow(uid, Vec::new()), Record::new(metrics::Outcome::Skipped))
+    (Response::allow(uid, Vec::new()), Record::new(Outcome::Skipped))
 }
 
 fn create<'a>(
@@ -154,13 +131,8 @@ fn undecided<'a>(uid: &'a str, namespace: &str) -> (Response<'a>, Record) {
         "[{code}] the webhook does not know namespace `{}` yet, and what it says decides over this pod: try again",
         one_line(namespace)
     ));
-    let record = Record { codes: vec![code], ..Record::new(metrics::Outcome::Rejected) };
+    let record = Record { codes: vec![code], ..Record::new(Outcome::Rejected) };
     (Response::deny(uid, Denial::Unavailable, message), record)
-}
-
-/// Warnings as the API server passes them on.
-pub(super) fn texts(warnings: &[Warning]) -> Vec<String> {
-    warnings.iter().map(ToString::to_string).collect()
 }
 
 /// Turns what becomes of a pod into the answer.
@@ -168,10 +140,10 @@ fn respond<'a>(uid: &'a str, outcome: inject::Outcome, pod: &Document<'_>) -> (R
     match outcome {
         inject::Outcome::Skipped { warnings } => {
             let warnings = texts(&warnings);
-            (Response::allow(uid, warnings), Record::new(metrics::Outcome::Skipped))
+            (Response::allow(uid, warnings), Record::new(Outcome::Skipped))
         }
         inject::Outcome::Injected { patch, warnings } => {
-            let record = Record::new(metrics::Outcome::Injected);
+            let record = Record::new(Outcome::Injected);
             let warnings = texts(&warnings);
             if patch.0.is_empty() {
                 return (Response::allow(uid, warnings), record);
@@ -188,7 +160,7 @@ fn respond<'a>(uid: &'a str, outcome: inject::Outcome, pod: &Document<'_>) -> (R
         inject::Outcome::Refused(problems) => {
             let (denial, message) = refusal(&problems);
             let codes = problems.iter().map(|problem| problem.code).collect();
-            let record = Record { codes, ..Record::new(metrics::Outcome::Rejected) };
+            let record = Record { codes, ..Record::new(Outcome::Rejected) };
             (Response::deny(uid, denial, message), record)
         }
     }
@@ -203,23 +175,6 @@ fn try_patch(patch: &Patch, pod: &Document<'_>) -> Result<Vec<u8>, String> {
     serde_json::to_vec(patch).map_err(|_| "it is no JSON".to_owned())
 }
 
-/// All problems, one a line, and where to read on.
-pub(super) fn refusal(problems: &[Problem]) -> (Denial, String) {
-    let forbidden = problems.iter().any(|problem| problem.forbidden);
-    let denial = if forbidden { Denial::Forbidden } else { Denial::Invalid };
-    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    (denial, with_hint(lines.join("\n")))
-}
-
-/// The message, and on a line of its own where to read on.
-fn with_hint(mut message: String) -> String {
-    if let Some(hint) = codes::hint(&message) {
-        message.push('\n');
-        message.push_str(&hint);
-    }
-    message
-}
-
 #[cfg(test)]
 mod tests {
     use json_patch::jsonptr::PointerBuf;
@@ -227,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::codes::admission::{MALFORMED, TOO_LARGE};
-    use crate::inject::{json::Json, patch::Operation};
+    use crate::inject::{Problem, Warning, json::Json, patch::Operation};
 
     fn outcome(outcome: inject::Outcome) -> (Value, Record) {
         let pod = json!({"metadata": {"generateName": "shop-5d-"}, "spec": {"containers": []}});
@@ -250,7 +205,7 @@ mod tests {
             response,
             json!({"uid": "u-1", "allowed": true, "warnings": [format!("[{MALFORMED}] mind this")]})
         );
-        assert_eq!(record.outcome, metrics::Outcome::Skipped);
+        assert_eq!(record.outcome, Outcome::Skipped);
     }
 
     #[test]
@@ -266,7 +221,7 @@ mod tests {
             json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}])
         );
         assert_eq!((&response["allowed"], &response["patchType"]), (&json!(true), &json!("JSONPatch")));
-        assert_eq!(record.outcome, metrics::Outcome::Injected);
+        assert_eq!(record.outcome, Outcome::Injected);
     }
 
     #[test]
@@ -274,7 +229,7 @@ mod tests {
         let (response, record) =
             outcome(inject::Outcome::Injected { patch: Patch(Vec::new()), warnings: Vec::new() });
         assert_eq!(response, json!({"uid": "u-1", "allowed": true}));
-        assert_eq!(record.outcome, metrics::Outcome::Injected);
+        assert_eq!(record.outcome, Outcome::Injected);
     }
 
     #[test]
@@ -285,7 +240,7 @@ mod tests {
         let message = response["status"]["message"].as_str().unwrap();
         assert!(message.contains("ESC910") && message.contains("/spec/initContainers/0"), "{message}");
         assert!(!message.contains("planted") && response.get("patch").is_none());
-        assert!(record.outcome == metrics::Outcome::Error && record.is_our_defect());
+        assert!(record.outcome == Outcome::Error && record.is_our_defect());
     }
 
     #[test]
@@ -299,7 +254,7 @@ mod tests {
                 [ESC903] annotation b: not allowed\n\
                 More: esc-injector explain ESC902 ESC903"})
         );
-        assert_eq!(record.outcome, metrics::Outcome::Rejected);
+        assert_eq!(record.outcome, Outcome::Rejected);
         assert_eq!(record.codes, [MALFORMED, TOO_LARGE]);
         let (response, _) = outcome(inject::Outcome::Refused(vec![invalid]));
         assert_eq!(response["status"]["code"], 422);

@@ -15,49 +15,18 @@ use prometheus_client::{
 use super::{
     certs::Certificate,
     freshness::{Freshness, Stale},
-    handler::Endpoint,
+    record::{Endpoint, Outcome},
 };
 
 /// From 100 µs, since an admission takes about that, to 5 s, where the API server has given up.
 const DURATION_BUCKETS: [f64; 15] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// How an admission, or the check of a workload, ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// A pod, allowed with the agent in it.
-    Injected,
-    /// A workload, allowed: its pods will be injected.
-    Passed,
-    /// A workload, allowed with warnings: its pods will be refused.
-    Warned,
-    /// Allowed as it was.
-    Skipped,
-    /// Denied, for something that its author can fix or that passes.
-    Rejected,
-    /// Not answered as the API server hopes: a malformed review, an overrun, a defect.
-    Error,
-}
-
 /// How an admission can end.
 const OF_PODS: [Outcome; 4] = [Outcome::Injected, Outcome::Skipped, Outcome::Rejected, Outcome::Error];
 /// How the check of a workload can end.
 const OF_WORKLOADS: [Outcome; 5] =
     [Outcome::Passed, Outcome::Warned, Outcome::Skipped, Outcome::Rejected, Outcome::Error];
-
-impl Outcome {
-    /// The label's value, and the log's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Injected => "injected",
-            Self::Passed => "passed",
-            Self::Warned => "warned",
-            Self::Skipped => "skipped",
-            Self::Rejected => "rejected",
-            Self::Error => "error",
-        }
-    }
-}
 
 impl EncodeLabelValue for Outcome {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {

@@ -34,6 +34,7 @@ mod record;
 mod response;
 mod review;
 mod router;
+mod rules;
 mod server;
 pub mod version;
 
@@ -41,14 +42,14 @@ use certs::{
     Certificate, SelfManaged, Served,
     files::{self, CertificateFiles, Fingerprint},
 };
-pub use check::WorkloadChecks;
 use cluster::Cluster;
 use connection::Port;
-use handler::Rules;
 use health::{Health, Part};
 pub use limits::Limits;
 use metrics::Metrics;
 use namespaces::{Namespaces, watch};
+pub use record::Endpoint;
+pub use rules::{Rules, WorkloadChecks};
 use version::ApiServer;
 
 /// Everything that a webhook is started with.

@@ -1,11 +1,52 @@
 //! What is told of an admission, in the log and the metrics. Never annotations, variables, a patch, or any other text
 //! of the pod than the name of who made it.
 
-use super::metrics::Outcome;
 use crate::{
     codes::{Code, admission},
     inject::{document::Document, json::Json},
 };
+
+/// Where the question came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/mutate`: pods that asked.
+    Asked,
+    /// `/mutate/all`: every pod of namespaces labelled `injection: all`.
+    All,
+    /// `/check`: workloads whose pods will ask.
+    Workloads,
+}
+
+/// How an admission, or the check of a workload, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A pod, allowed with the agent in it.
+    Injected,
+    /// A workload, allowed: its pods will be injected.
+    Passed,
+    /// A workload, allowed with warnings: its pods will be refused.
+    Warned,
+    /// Allowed as it was.
+    Skipped,
+    /// Denied, for something that its author can fix or that passes.
+    Rejected,
+    /// Not answered as the API server hopes: a malformed review, an overrun, a defect.
+    Error,
+}
+
+impl Outcome {
+    /// The label's value, and the log's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Passed => "passed",
+            Self::Warned => "warned",
+            Self::Skipped => "skipped",
+            Self::Rejected => "rejected",
+            Self::Error => "error",
+        }
+    }
+}
 
 /// What is told of an admission.
 #[derive(Debug)]

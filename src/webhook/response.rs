@@ -4,7 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer};
 
 use super::review::{API_VERSION, KIND};
-use crate::inject::problem::one_line;
+use crate::{
+    codes,
+    inject::{Problem, Warning, problem::one_line},
+};
 
 /// The answer to one review.
 #[derive(Debug, Serialize)]
@@ -147,6 +150,28 @@ fn presentable(warnings: Vec<String>) -> Vec<String> {
 fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     // In one piece: written bit by bit, every bit would be searched for what JSON escapes.
     serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+/// Warnings as the API server passes them on.
+pub fn texts(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+/// All problems, one a line, and where to read on.
+pub fn refusal(problems: &[Problem]) -> (Denial, String) {
+    let forbidden = problems.iter().any(|problem| problem.forbidden);
+    let denial = if forbidden { Denial::Forbidden } else { Denial::Invalid };
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    (denial, with_hint(lines.join("\n")))
+}
+
+/// The message, and on a line of its own where to read on.
+pub fn with_hint(mut message: String) -> String {
+    if let Some(hint) = codes::hint(&message) {
+        message.push('\n');
+        message.push_str(&hint);
+    }
+    message
 }
 
 #[cfg(test)]

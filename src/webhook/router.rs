@@ -20,9 +20,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     density::{self, MAX_VALUES},
-    handler::{self, Answer, Endpoint, Rules},
+    handler::{self, Answer},
     limits::{LARGE_BODIES, LARGE_BODY, MAX_BODY},
-    metrics::{Metrics, Outcome},
+    metrics::Metrics,
+    record::{Endpoint, Outcome},
+    rules::Rules,
 };
 use crate::codes::{Code, admission};
 

@@ -281,15 +281,17 @@ async fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind(ANY_PORT).unwrap();
     let pair = Authority::new().issue();
     let certificate = Certificate::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
-    let config = Config {
+    let config = |health_listen| Config {
         listen: ANY_PORT,
-        health_listen: taken.local_addr().unwrap(),
-        certificates: Certificates::Fixed(certificate),
+        health_listen,
+        certificates: Certificates::Fixed(certificate.clone()),
         cluster: None,
         policy: policy(),
         workload_checks: WorkloadChecks::default(),
         limits: quick(),
     };
-    let error = Webhook::bind(config).await.err().unwrap().to_string();
-    assert!(error.contains("ESC932") && error.contains(&taken.local_addr().unwrap().to_string()), "{error}");
+    let address = taken.local_addr().unwrap();
+    let error = Webhook::bind(config(address)).await.err().unwrap().to_string();
+    assert!(error.contains("ESC932") && error.contains(&address.to_string()), "{error}");
+    assert!(Webhook::bind(config(ANY_PORT)).await.is_ok(), "another address is free");
 }

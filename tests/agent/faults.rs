@@ -392,13 +392,15 @@ fn unreadable_plans_have_their_own_codes() {
 
 #[test]
 fn sigterm_ends_a_fetch_without_a_trace() {
-    let server = Server::start(vec![Step::Hang]);
+    let server = Server::start([Step::Hang].into_iter().chain(good()).collect());
     let pod = Pod::new(&server.url);
     let child = pod.command().spawn().unwrap();
     server.wait_for_requests(1);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     pod.wait(child).assert_failure(143, "ESC413");
     assert!(pod.listing().is_empty());
+    // Nothing is in the way of the next.
+    pod.init().assert_success();
 }
 
 #[test]

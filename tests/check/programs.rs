@@ -24,6 +24,8 @@ fn directory() -> tempfile::TempDir {
     fs::write(path("broken.yaml"), "kind: [\n").unwrap();
     fs::write(path("good.yaml"), GOOD).unwrap();
     symlink("loop.yaml", path("loop.yaml")).unwrap();
+    fs::create_dir(path("links")).unwrap();
+    symlink("gone.yaml", path("links/web.yaml")).unwrap();
     directory
 }
 
@@ -47,6 +49,7 @@ fn what_can_not_be_read_is_a_finding_and_hides_nothing_else() {
         (&["-f", "loop.yaml"], 65, vec!["error ESC704 loop.yaml"]),
         (&["-f", "utf16.yaml"], 65, vec!["error ESC704 utf16.yaml"]),
         (&["-f", "broken.yaml"], 65, vec!["error ESC704 broken.yaml"]),
+        (&["-f", "links"], 65, vec!["error ESC704 links/web.yaml"]),
         (&["-f", "mixed"], 65, vec!["error ESC704 mixed/latin.yaml"]),
         (&["-f", "good.yaml", "-f", "missing.yaml"], 65, vec!["error ESC704 missing.yaml"]),
         (&["-f", "full"], 0, vec![]),
@@ -121,6 +124,28 @@ fn whoever_asks_for_json_gets_one_document_that_says_what_failed() {
     {
         assert_eq!(run(directory.path(), arguments, "").out, "", "{arguments:?}");
     }
+}
+
+#[test]
+fn flags_that_can_not_be_meant_are_refused() {
+    let directory = directory();
+    for (arguments, code, words) in [
+        (&["check", "-n", "Not A Name"] as &[&str], 64, "a name of a namespace"),
+        (&["inject", "-n", ""], 64, "a name of a namespace"),
+        (&["convert", "--keys", "a="], 64, "write SECRET=KEY,KEY"),
+        (&["convert", "--keys", "=a"], 64, "write SECRET=KEY,KEY"),
+        // What never ends.
+        (&["check", "--ca-file", "/dev/zero"], 78, "larger than 1 MiB"),
+        (&["get", "acme/shop/prod", "--ca-file", "/dev/zero"], 78, "larger than 1 MiB"),
+        (&["inject", "-f", "/dev/zero"], 65, "larger than 64 MiB"),
+    ] {
+        let said = run(directory.path(), arguments, GOOD);
+        assert_eq!((said.code, said.out.as_str()), (code, ""), "{arguments:?}: {said:?}");
+        assert!(said.err.contains(words), "{arguments:?}: {said:?}");
+    }
+    let said = run(directory.path(), &["inject", "-f", "empty"], "");
+    assert_eq!((said.code, said.out.as_str()), (0, ""));
+    assert_eq!(said.err, "warning: there is no manifest in what was read\n");
 }
 
 #[test]

@@ -135,6 +135,10 @@ fn a_pod_that_was_not_looked_up_is_no_success() {
     let pod = "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    esc.pulumi.com/inject: \"true\"\n    esc.pulumi.com/env.X: db.nope\nspec: {containers: [{name: a, command: [x]}]}\n";
     let said = resolve(&url(&server), TOKEN, &["--output", "json"], pod);
     assert_eq!((said.code, found(&said)), (65, vec!["ESC108 5:5".to_owned(), "ESC705 5:5".to_owned()]));
+    let namespace = "---\nkind: Namespace\nmetadata:\n  name: default\n  labels: {esc.pulumi.com/injection: enabled}\n  annotations: {esc.pulumi.com/environment: acme/shop/prod}\n";
+    let pod = pod.replace("db.nope", "db.port");
+    let said = resolve(&url(&server), TOKEN, &["--output", "json"], &format!("{pod}{namespace}"));
+    assert_eq!((said.code, found(&said)), (0, vec![]));
 }
 
 #[test]
@@ -153,6 +157,14 @@ fn a_token_goes_to_no_address_that_only_a_manifest_names() {
     let said = resolve(&url(&server), TOKEN, &arguments, pod);
     assert_eq!((said.code, found(&said)), (0, vec!["ESC705 6:29".to_owned()]));
     assert_eq!(resolve(&url(&server), TOKEN, &["--strict", arguments[0], arguments[1]], pod).code, 65);
+    // Who means that address says so.
+    let there = url(&server);
+    let pod = pod.replace("https://other.example", &format!("{there}\n    esc.pulumi.com/env.X: db.port"));
+    let arguments = ["--allow-api-url", &there, "--output", "json"];
+    let said = resolve("http://127.0.0.1:9", TOKEN, &arguments, &pod);
+    assert_eq!((said.code, found(&said)), (0, vec!["ESC705 6:29".to_owned()]));
+    let said = resolve("http://127.0.0.1:9", TOKEN, &[&["--api-url", &there], &arguments[..]].concat(), &pod);
+    assert_eq!((said.code, found(&said)), (0, vec![]));
 }
 
 #[test]

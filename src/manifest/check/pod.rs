@@ -20,6 +20,7 @@ use crate::{
         objects::{self, texts},
         workload::{self, Made, Template},
     },
+    prose::some,
 };
 
 /// The namespaces among the objects.
@@ -258,7 +259,7 @@ impl Checker<'_, '_> {
         } else {
             let message = format!(
                 "namespace {namespace} {has}, and {} {verb} for injection: nothing is injected into {many}",
-                some(names)
+                some(names, SHOWN)
             );
             (Severity::Error, message)
         };
@@ -269,18 +270,11 @@ impl Checker<'_, '_> {
     }
 }
 
+/// Most names of objects that a finding lists: a line of them.
+const SHOWN: usize = 5;
+
 /// Values of the label by which somebody says that nothing is to be injected.
 const CLOSED: [&str; 4] = ["", "disabled", "false", "none"];
-
-/// The first few of many names.
-fn some(names: &[String]) -> String {
-    /// A line of them.
-    const SHOWN: usize = 5;
-    match names.split_at_checked(SHOWN) {
-        Some((shown, more)) if !more.is_empty() => format!("{} and {} more", shown.join(", "), more.len()),
-        _ => names.join(", "),
-    }
-}
 
 fn place(
     object: &Object<'_>,

@@ -15,6 +15,7 @@ use crate::{
         finding::{Finding, Severity},
         locate::{self, Home, Part, Place},
     },
+    prose::some,
 };
 
 /// What became of opening environments: what they hold, or the code and the words of why they can't be had.
@@ -95,13 +96,7 @@ impl Manifests<'_> {
 fn names(NotFound { available, .. }: &NotFound) -> String {
     /// A line of them.
     const SHOWN: usize = 12;
-    match available.split_at_checked(SHOWN) {
-        _ if available.is_empty() => String::new(),
-        Some((shown, more)) if !more.is_empty() => {
-            format!(" (it has {} and {} more)", shown.join(", "), more.len())
-        }
-        _ => format!(" (it has {})", available.join(", ")),
-    }
+    if available.is_empty() { String::new() } else { format!(" (it has {})", some(available, SHOWN)) }
 }
 
 fn subject_of(problem: &Problem) -> Subject {

@@ -9,7 +9,6 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use serde_json::Value as Json;
 
-use super::text::wrapped;
 use crate::{
     agent::plan::{
         Auth, FileEntry, OnChange, OnFailure, Plan, Projections, Refresh, Source, VariableEntry, View,
@@ -23,6 +22,7 @@ use crate::{
         names::{AGENT, BINARY, TOKEN_VOLUME, is_our_volume},
         problem::one_line,
     },
+    prose::wrapped,
 };
 
 const NAME: Style = Style::new().bold();

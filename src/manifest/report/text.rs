@@ -16,12 +16,16 @@ use crate::{
         finding::{Finding, Severity, Spot},
         lines::Quote,
     },
+    prose::{some, wrapped},
 };
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const BOLD: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
+
+/// Most names of one sort: a few lines.
+const SHOWN: usize = 20;
 
 /// Narrower than this nothing can be read; the terminal breaks the lines.
 const NARROWEST: usize = 30;
@@ -41,7 +45,7 @@ pub fn write(out: &mut dyn Write, findings: &[Finding], summary: &Summary, width
         if names.is_empty() {
             return Ok::<(), io::Error>(());
         }
-        for line in wrapped(&one_line(&format!("{words}: {}", some(names))), width, 2) {
+        for line in wrapped(&one_line(&format!("{words}: {}", some(names, SHOWN))), width, 2) {
             writeln!(out, "{QUIET}{line}{QUIET:#}")?;
         }
         Ok(())
@@ -135,36 +139,9 @@ fn cropped(line: &str, from: usize, length: usize, room: usize) -> (String, usiz
     (line.trim_end().to_owned(), from, length.clamp(1, room.saturating_sub(from).max(1)))
 }
 
-/// A text in lines of at most `width` characters, all but the first indented. Words are never broken.
-pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        let room = |line: &String| line.chars().count() + 1 + word.chars().count() <= width;
-        match lines.last_mut() {
-            Some(line) if room(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => lines.push(word.to_owned()),
-            Some(_) => lines.push(format!("{}{word}", " ".repeat(indent))),
-        }
-    }
-    lines
-}
-
-/// The first of many names.
-fn some(names: &[String]) -> String {
-    /// A few lines of them.
-    const SHOWN: usize = 20;
-    match names.split_at_checked(SHOWN) {
-        Some((shown, more)) if !more.is_empty() => format!("{} and {} more", shown.join(", "), more.len()),
-        _ => names.join(", "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{cropped, wrapped};
+    use super::cropped;
 
     #[test]
     fn long_lines_are_cut_around_the_marks() {
@@ -176,11 +153,5 @@ mod tests {
         }
         assert_eq!(cropped("a\tb", 2, 0, 10), ("a b".to_owned(), 2, 1));
         assert_eq!(cropped("", 7, 3, 10), (String::new(), 0, 3));
-    }
-
-    #[test]
-    fn words_are_kept_whole() {
-        assert_eq!(wrapped("one two three", 8, 2), ["one two", "  three"]);
-        assert_eq!(wrapped("looooooooong a", 5, 0), ["looooooooong", "a"]);
     }
 }
