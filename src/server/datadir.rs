@@ -92,11 +92,11 @@ pub(super) fn existing(data: &Path) -> Result<Database, ConfigError> {
     Database::open(&path).map_err(|error| broken(&path, &error))
 }
 
-/// Refuses a directory of ours that others can change, and warns of what is less, or is not for us to mend: the volumes
+/// Refuses a directory of ours that everybody can change, and warns of what is less, or is not for us to mend: the volumes
 /// of pods are often root's, and open to everybody.
 pub(super) fn guarded(path: &Path, metadata: &Metadata) -> Result<(), StorageError> {
     let (ours, mode) = (exposure::is_ours(metadata), format!("{:04o}", metadata.mode() & 0o7777));
-    match (exposure::can_be_changed(metadata), ours) {
+    match (exposure::can_be_changed_by_everybody(metadata), ours) {
         (true, true) => return Err(StorageError::Mode { path: path.to_owned() }),
         (true, false) => tracing::warn!(
             path = %path.display(),
@@ -107,7 +107,7 @@ pub(super) fn guarded(path: &Path, metadata: &Metadata) -> Result<(), StorageErr
         (false, true) if exposure::excess(metadata) != 0 => tracing::warn!(
             path = %path.display(),
             mode,
-            "others can see what is in the data directory: chmod 700 it"
+            "others can get at what is in the data directory: chmod 700 it"
         ),
         (false, _) => {}
     }

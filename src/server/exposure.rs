@@ -2,7 +2,8 @@
 //!
 //! Of a file of our own, nobody else needs anything. Of somebody else's, such as what kubelet mounts for a pod that does
 //! not run as root, the group may be how we get at it: there, only what the group can change and what everybody can do is
-//! too much.
+//! too much. Even of our own, what the group can do is told and not refused: `fsGroup` gives the group every file of a
+//! volume each time a pod mounts it, and a server that had made its key there would not start a second time.
 
 use std::{
     fs::{self, Metadata},
@@ -18,10 +19,14 @@ pub(super) fn excess(metadata: &Metadata) -> u32 {
     metadata.mode() & if is_ours(metadata) { 0o077 } else { 0o037 }
 }
 
-/// Whether somebody could change what is in a directory: its files can be replaced, whatever their own modes are. Where
-/// it is not ours, the group is how volumes are given to pods.
-pub(super) fn can_be_changed(metadata: &Metadata) -> bool {
-    metadata.mode() & if is_ours(metadata) { OTHERS_WRITE } else { 0o002 } != 0
+/// Whether everybody could change what is in a directory: its files can be replaced, whatever their own modes are.
+pub(super) fn can_be_changed_by_everybody(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o002 != 0
+}
+
+/// Whether everybody can do anything with a file.
+pub(super) fn is_everybodys(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o007 != 0
 }
 
 pub(super) fn is_ours(metadata: &Metadata) -> bool {

@@ -9,11 +9,14 @@ use std::{
 use super::exposure;
 use crate::secret::Secret;
 
-/// Reads a key file, at most so many bytes of it. None if others can use it.
+/// Reads a key file, at most so many bytes of it. None if everybody can use it.
 pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Secret>> {
     let file = File::open(path)?;
-    if exposure::excess(&file.metadata()?) != 0 {
+    if exposure::is_everybodys(&file.metadata()?) {
         return Ok(None);
+    }
+    if let Some(warning) = exposure::warning("the key", path) {
+        tracing::warn!("{warning}");
     }
     let mut text = Vec::new();
     let read = file.take(most).read_to_end(&mut text);

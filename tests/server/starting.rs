@@ -100,7 +100,7 @@ fn a_data_directory_that_others_can_change_is_refused_and_one_that_they_can_read
     let (child, _) = start(&mut place.server(&["--data", &data]));
     assert_eq!(stop(child, rustix::process::Signal::TERM).0, Some(0));
     assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
-    for mode in [0o777, 0o770, 0o702] {
+    for mode in [0o777, 0o707, 0o702] {
         permit(&place.at("data"), mode);
         let (code, _, err) = text(&place.server(&["--data", &data]).output().unwrap());
         assert!(code == Some(78) && err.contains(&format!("chmod 700 {data}")), "{mode:o}: {err}");
@@ -113,11 +113,28 @@ fn a_data_directory_that_others_can_change_is_refused_and_one_that_they_can_read
     let told = log.lines().filter(|line| line.contains("chmod 700") && line.contains("0755")).count();
     assert_eq!((code, told), (Some(0), 1), "{log}");
     for key in ["key", "signing-key.pem"] {
-        permit(&place.at("data").join(key), 0o640);
+        permit(&place.at("data").join(key), 0o604);
         let (code, _, err) = text(&place.server(&["--data", &data]).output().unwrap());
         assert!(code == Some(78) && err.contains(&format!("chmod 600 {data}/{key}")), "{err}");
         permit(&place.at("data").join(key), 0o600);
     }
+}
+
+#[test]
+fn a_volume_that_its_group_was_given_anew_still_starts() {
+    let place = Place::new();
+    let data = place.name("data");
+    let (child, _) = start(&mut place.server(&["--data", &data]));
+    assert_eq!(stop(child, rustix::process::Signal::TERM).0, Some(0));
+    // What kubelet does for `fsGroup` whenever a pod mounts a volume.
+    permit(&place.at("data"), 0o2770);
+    for file in fs::read_dir(place.at("data")).unwrap() {
+        permit(&file.unwrap().path(), 0o660);
+    }
+    let (child, _) = start(&mut place.server(&["--data", &data]));
+    let (code, log) = stop(child, rustix::process::Signal::TERM);
+    let tells = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((code, tells("chmod 700"), tells("/key has mode 0660")), (Some(0), 1, 1), "{log}");
 }
 
 #[test]
