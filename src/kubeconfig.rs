@@ -25,7 +25,9 @@ impl KubeconfigTrouble {
 /// The cluster of the kubeconfig, or else the one that this process runs in. With a context, that of the kubeconfig only.
 pub async fn infer(context: Option<String>) -> Result<Config, KubeconfigTrouble> {
     match context {
-        None => Config::infer().await.map_err(|error| KubeconfigTrouble::of(&error)),
+        None => Config::infer().await.map_err(|error| {
+            KubeconfigTrouble(format!("{}, and no pod's ServiceAccount is mounted here", describe(&error)))
+        }),
         Some(_) => {
             let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
             Config::from_kubeconfig(&options).await.map_err(|error| KubeconfigTrouble::of(&error))
@@ -69,6 +71,10 @@ fn discreetly(error: &(dyn Error + 'static)) -> Option<String> {
             KubeconfigError::LoadClientKey(_) => Some(
                 "the kubeconfig's client key can't be read: a missing file, or damaged base64".to_owned(),
             ),
+            KubeconfigError::ReadConfig(error, path) => {
+                Some(format!("the kubeconfig {} can't be read: {error}", path.display()))
+            }
+            KubeconfigError::CurrentContextNotSet => Some("the kubeconfig has no current context".to_owned()),
             _ => None,
         };
     }

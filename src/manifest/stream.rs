@@ -126,7 +126,11 @@ fn json_pieces(text: &str) -> Vec<Piece<'_>> {
 fn json_error(text: &str, error: &serde_json::Error) -> StreamError {
     let (line, column) = (error.line().max(1), error.column());
     let whole = error.to_string();
-    let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message).to_owned();
+    let message = match whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message) {
+        // As deep as YAML may be.
+        "recursion limit exceeded" => "nested deeper than 128 levels".to_owned(),
+        message => message.to_owned(),
+    };
     let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
     let rest = text.get(start..).unwrap_or_default();
     let rest = rest.split('\n').next().unwrap_or_default();
@@ -285,6 +289,14 @@ mod tests {
             let error = pieces(text).pop().expect("a piece").value.expect_err("broken");
             assert_eq!(error.mark, Some(Mark { line, column, byte }), "{text}: {error}");
             assert!(!error.message.contains(" line "), "{error}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_too_deep_is_told_in_the_same_words() {
+        for text in ["{\"a\":".repeat(1000), "- ".repeat(1000)] {
+            let error = Stream::read(&text).expect_err("too deep");
+            assert_eq!(error.message, "nested deeper than 128 levels");
         }
     }
 
