@@ -4,7 +4,6 @@ use std::{error::Error, io::Write, process::ExitCode};
 
 use serde_json::{Value, json};
 
-use super::output;
 use crate::codes;
 
 /// What a process says with its exit code. Scripts rely on these numbers.
@@ -61,18 +60,6 @@ impl Failure {
     /// What failed, for programs: the message, the codes that it shows and the exit code.
     pub fn to_json(&self) -> Value {
         json!({"message": self.message, "codes": codes::shown(&self.message), "exit": self.exit as u8})
-    }
-
-    /// Prints the one document that a program waits for who asked for JSON: with what failed as its member `error`, beside
-    /// others that it looks for. The failure is still to be reported.
-    #[must_use]
-    pub fn with_document(self, mut document: Value) -> Self {
-        if let Some(members) = document.as_object_mut() {
-            members.insert("error".to_owned(), self.to_json());
-        }
-        // What keeps it from being written may be what is reported already.
-        let _ = output::print_json(&document);
-        self
     }
 
     /// Writes the message, and where to read on about its codes, to stderr, and gives the exit code.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 
@@ -23,6 +24,20 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(),
 /// Writes a document for programs.
 pub fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     print(|out| write_json(out, document))
+}
+
+impl Failure {
+    /// Prints the one document that a program waits for who asked for JSON: with what failed as its member `error`, beside
+    /// others that it looks for. The failure is still to be reported.
+    #[must_use]
+    pub fn with_document(self, mut document: Value) -> Self {
+        if let Some(members) = document.as_object_mut() {
+            members.insert("error".to_owned(), self.to_json());
+        }
+        // What keeps it from being written may be what is reported already.
+        let _ = print_json(&document);
+        self
+    }
 }
 
 /// A document for programs, as they and people read it.
