@@ -100,7 +100,7 @@ impl Schema {
     pub fn whole_number(least: usize, most: usize) -> Self {
         let limit = |number: usize| Decimal::parse(&number.to_string());
         let (minimum, maximum, multiple_of) = (limit(least), limit(most), limit(1));
-        Self { minimum, maximum, multiple_of, ..Self::of_type("number") }
+        Self { multiple_of, minimum, maximum, ..Self::of_type("number") }
     }
 
     /// Accepts strings that are not empty.

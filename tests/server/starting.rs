@@ -16,13 +16,16 @@ use crate::{
 const TOKEN: &str = "pul-starting-token";
 const KEYS: &str = include_str!("fixtures/rs256.jwks.json");
 
+/// How a command ended, and what it wrote to its outputs.
+type Said = (Option<i32>, String, String);
+
 fn binary(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_esc-injector"));
     command.env_clear().args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-fn text(output: &Output) -> (Option<i32>, String, String) {
+fn text(output: &Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -236,7 +239,7 @@ fn tokens_and_grants_are_for_organizations_that_exist() {
         command.args(arguments).args(["--api-url", &url, "--token-file"]).arg(place.at("token"));
         text(&command.output().unwrap())
     };
-    let refuses = |ask: &dyn Fn(&[&str]) -> (Option<i32>, String, String)| {
+    let refuses = |ask: &dyn Fn(&[&str]) -> Said| {
         for holder in
             [&["acne"] as &[&str], &["acne", "--admin"], &["acne", "--team", "a"], &["acne", "--user", "u"]]
         {

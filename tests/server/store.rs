@@ -271,8 +271,8 @@ fn a_retracted_revision_gives_way_to_its_replacement() {
 #[test]
 fn what_grows_too_large_when_it_is_sealed_is_not_kept() {
     let server = server();
-    let many: String = (0..9000).map(|number| format!("  a{number}: {{fn::secret: x}}\n")).collect();
-    let definition = format!("values:\n{many}");
+    let many: Vec<_> = (0..9000).map(|number| format!("  a{number}: {{fn::secret: x}}\n")).collect();
+    let definition = format!("values:\n{}", many.concat());
     assert!(definition.len() < 300_000);
     let refused = text(&server, "PATCH", E, &[], &definition).error(413);
     assert!(refused.contains("with its secrets sealed"), "{refused}");
