@@ -339,7 +339,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("F");
         for (name, text) in [("F", text), ("k", KEYS), ("token", "t")] {
-            File::create(place.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+            File::create_new(place.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
         }
         match read(&path) {
             Ok(issuers) => issuers.len().to_string(),
