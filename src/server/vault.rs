@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_its_key_in_a_file_that_only_its_owner_reads() {
+    fn keeps_its_key_in_a_file_that_only_its_owner_reads_and_takes_none_that_everybody_can() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         assert!(matches!(Vault::read(&path), Err(KeyError::File { .. })));
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(Vault::read(&path).unwrap().passes(&vault.check().unwrap()));
         assert!(Vault::create(&path).is_err(), "a key is never replaced");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
         assert!(matches!(Vault::read(&path), Err(KeyError::Mode { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let mut file = fs::OpenOptions::new().write(true).truncate(true).open(&path).unwrap();

@@ -7,6 +7,8 @@
 //!   authority is made after its successor took over, and the successor's bundle has outlasted every leaf of the former.
 //! - A new leaf takes the former's place only if the bundles that are in place trust it, or don't trust the former
 //!   either.
+//! - A leaf of the previous authority stays until the bundle that knows the new one was in place for the overlap: some
+//!   API server may still believe what overwrote it a moment ago.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +16,7 @@ use super::{
     Lifetimes,
     authority::{Authority, AuthorityError, Leaf},
     bundle::Bundles,
-    state::{State, Step, Trust, View, next_step},
+    state::{Stage, State, Step, Trust, View, next_step},
 };
 
 /// When things were seen. Whatever lives from a moment on lives from the earlier one, whatever waits waits from the
@@ -63,7 +65,7 @@ impl Replica {
         moment: Moment,
     ) -> Result<Step, AuthorityError> {
         if let State::Kept { trust, .. } = state {
-            self.renew(&trust.current.clone(), bundles, moment)?;
+            self.renew(trust, bundles, moment)?;
         }
         let empty_for = self.empty_for(state, moment.after);
         let lifetimes = self.lifetimes;
@@ -89,12 +91,12 @@ impl Replica {
 
     /// What it can do without sight of the Secret.
     pub fn carry_on(&mut self, now: SystemTime) -> Result<(), AuthorityError> {
-        let Some(Trust { current, .. }) = self.memory.clone() else { return Ok(()) };
+        let Some(trust) = self.memory.clone() else { return Ok(()) };
         // From here on others may have begun to replace it: only the Secret can tell.
-        if now >= current.root().due(&self.lifetimes) {
+        if now >= trust.current.root().due(&self.lifetimes) {
             return Ok(());
         }
-        self.renew(&current, None, Moment { before: now, after: now })
+        self.renew(&trust, None, Moment { before: now, after: now })
     }
 
     /// When it has to look again for the sake of its leaf.
@@ -105,15 +107,16 @@ impl Replica {
     /// Makes a new leaf if it is time, and serves it if that is no step back.
     fn renew(
         &mut self,
-        authority: &Authority,
+        trust: &Trust,
         bundles: Option<&Bundles>,
         moment: Moment,
     ) -> Result<(), AuthorityError> {
+        let authority = &trust.current;
         let fresh = self
             .leaf
             .as_ref()
             .is_some_and(|leaf| leaf.is_of(authority.root()) && !leaf.is_due(moment.after, &self.lifetimes));
-        if fresh || authority.root().has_ended(moment.after) {
+        if fresh || authority.root().has_ended(moment.after) || self.stays(trust, bundles, moment.after) {
             return Ok(());
         }
         let next = authority.issue(&self.names, moment.before, &self.lifetimes)?;
@@ -127,6 +130,20 @@ impl Replica {
             self.leaf = Some(next);
         }
         Ok(())
+    }
+
+    /// Whether what it serves is of the previous authority, and still the better one: it is trusted, lasts for a while,
+    /// and its successor may not be trusted everywhere.
+    fn stays(&self, trust: &Trust, bundles: Option<&Bundles>, now: SystemTime) -> bool {
+        let Stage::Retiring { previous, since } = &trust.stage else { return false };
+        let overlap = self.lifetimes.overlap;
+        let is_known_everywhere = since.is_some_and(|since| now >= since + overlap);
+        let former = self.leaf.as_ref().filter(|leaf| leaf.is_of(previous));
+        let is_good = |leaf: &Leaf| {
+            let lasts = leaf.certificate().not_after().is_some_and(|end| end > now + overlap);
+            lasts && bundles.is_none_or(|bundles| self.trusts(leaf, bundles, now))
+        };
+        !is_known_everywhere && former.is_some_and(is_good)
     }
 
     fn trusts(&self, leaf: &Leaf, bundles: &Bundles, now: SystemTime) -> bool {

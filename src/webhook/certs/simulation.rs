@@ -333,6 +333,27 @@ fn a_replica_that_is_cut_off_while_authorities_change_makes_no_leaf_of_the_forme
 }
 
 #[test]
+fn nobody_moves_to_a_new_authority_while_an_api_server_may_believe_an_overwritten_bundle() {
+    let mut world = settled(321);
+    // Introduced, published, stamped, and promoted after the wait; nobody has a leaf of the new authority yet.
+    play(&mut world, &[Event::Round(0), Event::Round(0), Event::Round(0)]);
+    play(&mut world, &[Event::Pass(21 * MINUTE), Event::Round(0)]);
+    let State::Kept { trust, .. } = State::parse(&world.secret.1) else { panic!("nothing is kept") };
+    assert!(matches!(trust.stage, Stage::Retiring { since: None, .. }));
+    // Before the stamp, and after it: the bundle of the former authority alone is there for a moment.
+    for _ in 0..2 {
+        play(&mut world, &[Event::Overwritten(0)]);
+        for _ in 0..4 {
+            play(&mut world, &[Event::Round(0), Event::Round(1), Event::Round(2)]);
+        }
+        assert!(world.nodes.iter().all(|node| node.serves));
+    }
+    play(&mut world, &[Event::Busy(4)]);
+    let is_new = |node: &Node| node.replica.leaf().is_some_and(|leaf| leaf.is_of(trust.current.root()));
+    assert!(world.nodes.iter().all(|node| node.serves && is_new(node)));
+}
+
+#[test]
 fn nobody_is_promoted_while_an_api_server_may_believe_an_overwritten_bundle() {
     let mut world = settled(321);
     // Introduced, published, stamped, and the wait is over.

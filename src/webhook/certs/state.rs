@@ -7,7 +7,7 @@
 //! |---|---|---|---|---|
 //! | `ca.*` | stable | ca | ca | a fifth of ca's life is left |
 //! | `ca.*`, `next.*` | introducing | ca, next | ca | the bundle was seen in place everywhere, that moment was written as `stage-since`, and the overlap is over |
-//! | `ca.*` (which was next), `previous.crt` | retiring | previous, ca | ca | the same, plus the life of a leaf |
+//! | `ca.*` (which was next), `previous.crt` | retiring | previous, ca | ca, after the same wait | the same, plus the life of a leaf |
 //!
 //! The last wait outlasts every leaf of the previous authority, also those of a replica that has lost sight of the
 //! Secret: see [`super::replica`] for why none is made later.
@@ -270,13 +270,19 @@ pub fn next_step(
         // Without configurations nobody calls, and nothing can be known to be in place.
         None => return Ok(Step::Wait(None)),
         Some(bundles) if !bundles.are_all(&bundle) => {
-            return Ok(match &trust.stage {
-                // What overwrote it may have reached some API server, and may know the current authority only.
+            // What overwrote it may have reached some API server, and may know only one of the two.
+            let anew = match &trust.stage {
                 Stage::Introducing { next, since: Some(_) } => {
-                    let stage = Stage::Introducing { next: next.clone(), since: None };
-                    write(Change::Restarted, Trust { current: trust.current.clone(), stage })
+                    Some(Stage::Introducing { next: next.clone(), since: None })
                 }
-                _ => Step::Publish(bundle),
+                Stage::Retiring { previous, since: Some(_) } => {
+                    Some(Stage::Retiring { previous: previous.clone(), since: None })
+                }
+                _ => None,
+            };
+            return Ok(match anew {
+                Some(stage) => write(Change::Restarted, Trust { current: trust.current.clone(), stage }),
+                None => Step::Publish(bundle),
             });
         }
         Some(_) => {}
