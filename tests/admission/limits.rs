@@ -85,6 +85,8 @@ async fn bodies_over_8_mib_get_413_whether_announced_or_not() {
             writer.write_all(&spaces).await?;
             writer.write_all(b"\r\n").await?;
         }
+        // What TLS still holds may be the very bytes that are too many.
+        writer.flush().await?;
         io::Result::Ok(())
     });
     let said = read_all(&mut reader).await;
