@@ -198,7 +198,8 @@ async fn serve(args: Args) -> Result<(), Failure> {
             Exit::Usage,
             format!(
                 "{error}: give --token or --token-file for people and tests, or --issuers, or --oidc-issuer, \
-                 --oidc-jwks and --oidc-subject, for pods, or make a token in the data directory: esc-injector server token create"
+                 --oidc-jwks and --oidc-subject, for pods, or make an operator's token in the data directory: \
+                 esc-injector server token create --name NAME --data DIR"
             ),
         ),
         _ => Failure::from_error(Exit::Configuration, &error),

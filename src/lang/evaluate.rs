@@ -16,7 +16,7 @@ use super::{
     place::Place,
     schema::Schema,
     syntax::{Document, Entry, Expr, ExprKind, Function, Reference},
-    validate::validate,
+    validate::{Finding, validate},
     value::{Kind, Properties, Value},
 };
 /// Levels of nesting of a value. Deeper ones could not be read back by common JSON readers.
@@ -98,13 +98,19 @@ impl<'e> Evaluator<'e> {
 
     /// The value of an argument, and whether it fits. If it does not, that has been told.
     pub(super) fn typed(&mut self, expr: &'e Expr, schema: &Schema) -> (Value, bool) {
-        let value = self.evaluate(expr, None, Accept::by(schema));
-        let findings = validate(&value, schema, &mut self.program.budget);
+        let (value, findings) = self.held(expr, schema);
         let fits = findings.is_empty();
         for finding in findings {
             self.error(&finding.place, finding.summary);
         }
         (value, fits)
+    }
+
+    /// The value of an argument, and what is wrong with it, which is not told yet.
+    pub(super) fn held(&mut self, expr: &'e Expr, schema: &Schema) -> (Value, Vec<Finding>) {
+        let value = self.evaluate(expr, None, Accept::by(schema));
+        let findings = validate(&value, schema, &mut self.program.budget);
+        (value, findings)
     }
 
     pub(super) fn evaluate(&mut self, expr: &'e Expr, base: Option<Value>, accept: Accept<'_>) -> Value {

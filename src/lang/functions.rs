@@ -14,6 +14,7 @@ use super::{
     seam::{Answer, Call as ProviderCall, CallId, Operation, Rotation, RotationStatus},
     signatures::{self, SCHEMA_OF_SCHEMAS, STRING, STRINGS},
     syntax::{Call, Expr, Function, Unary},
+    validate::Finding,
     value::{Kind, Text, Value},
 };
 
@@ -190,10 +191,22 @@ impl<'e> Evaluator<'e> {
             }
         };
         let unknown = || Value::unknown_of(Some(Arc::clone(&schemas.outputs)), false, place.clone());
-        let (inputs, inputs_fit) = self.typed(inputs, &schemas.inputs);
+        let (inputs, findings) = self.held(inputs, &schemas.inputs);
         let state_or_none = Schema::one_of(vec![Schema::clone(&schemas.state), Schema::of_type("null")]);
         let state = state.map(|state| self.typed(state, &state_or_none));
         let state_fits = state.as_ref().is_none_or(|(state, fits)| *fits && !state.any_unknown());
+        // What was rotated is there, whatever becomes of inputs that only the next rotation needs: those who know their
+        // rotators better than the ones that saved it must not take its values away.
+        let stays = matches!(self.program.options.mode, Mode::Open)
+            && state.as_ref().is_some_and(|(state, fits)| *fits && state.as_object().is_some());
+        let inputs_fit = stays || findings.is_empty();
+        for Finding { place, summary } in findings {
+            if stays {
+                self.program.warning(&self.scope.name, &place, summary);
+            } else {
+                self.error(&place, summary);
+            }
+        }
         let rotating = self.is_root() && matches!(self.program.options.mode, Mode::Rotate { .. });
         let hidden = if rotating { inputs.any_unknown() } else { inputs.any_observable_unknown() };
         if !inputs_fit || hidden || !state_fits || self.program.is_check() || !self.is_object(&inputs) {

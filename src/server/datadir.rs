@@ -1,9 +1,9 @@
 //! A data directory: what lies in it, who else can get at it, and why it can't be used.
 
 use std::{
-    fs::{self, Metadata},
+    fs::{self, Metadata, Permissions},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -30,7 +30,8 @@ pub enum StorageError {
         source: io::Error,
     },
     /// Others could put another database or key into it.
-    #[error("others than its owner can change what is in the data directory {0}: chmod 700 {0}", path.display())]
+    #[error("others than its owner can change what is in the data directory {0}: chmod 700 {0}, or, where that can't be, as with \
+             volumes of pods, give --data a directory in it", path.display())]
     Mode {
         /// As it was given.
         path: PathBuf,
@@ -78,7 +79,11 @@ pub fn audit_log(data: &Path) -> PathBuf {
 pub(super) fn database(data: &Path) -> Result<PathBuf, ConfigError> {
     let path = data.join(DATABASE);
     if !path.exists() {
-        let reason = "there is no such file".to_owned();
+        let reason = format!(
+            "there is no such file: make an operator's token with `esc-injector server token create --name NAME --data {0}`, \
+             then start a server with `--data {0}` and `--organization NAME`",
+            data.display()
+        );
         return Err(StorageError::Database { path, reason }.into());
     }
     let unusable = |source| StorageError::Directory { path: data.to_owned(), source };
@@ -114,10 +119,26 @@ pub(super) fn guarded(path: &Path, metadata: &Metadata) -> Result<(), StorageErr
     Ok(())
 }
 
+/// The same for a server or whoever else may begin with it. One that is ours, open to everybody and empty, as the volumes
+/// of pods are at first, is closed; what lies in an open one could be anybody's.
+pub(super) fn guarded_or_narrowed(path: &Path, metadata: &Metadata) -> Result<(), StorageError> {
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let open = exposure::is_ours(metadata) && exposure::can_be_changed_by_everybody(metadata);
+    if !open || !is_empty() || fs::set_permissions(path, Permissions::from_mode(0o700)).is_err() {
+        return guarded(path, metadata);
+    }
+    if !is_empty() {
+        // Somebody was quicker: the next start must not take it for ours either.
+        let _ = fs::set_permissions(path, metadata.permissions());
+        return guarded(path, metadata);
+    }
+    tracing::warn!(path = %path.display(), "everybody could change the data directory, which is empty: it has mode 0700 now");
+    Ok(())
+}
+
 /// Names and tags are nobody else's business, though secrets are sealed.
 pub(super) fn restrict(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 
 /// What it means that a database fails.

@@ -8,14 +8,14 @@ use std::{
 
 use super::{
     ConfigError,
-    datadir::{DATABASE, KEY_CHECK, StorageError, audit_log, broken, guarded, restrict},
+    datadir::{DATABASE, KEY_CHECK, StorageError, audit_log, broken, guarded_or_narrowed, restrict},
     keychange,
     people::Author,
     random::random,
     store::{Database, Environment, EnvironmentId, Files, New, Revision, Store, StoreError},
     vault::Vault,
 };
-use crate::secret::Secret;
+use crate::{lang::MAX_DOCUMENT, secret::Secret};
 
 /// The organization that exists when none is named.
 const DEFAULT_ORGANIZATION: &str = "dev";
@@ -91,7 +91,7 @@ pub(super) fn open_data(directory: &Path, key: Option<PathBuf>) -> Result<(Datab
     let unusable = |source| StorageError::Directory { path: directory.to_owned(), source };
     // What is in it is for its owner alone.
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
-    guarded(directory, &fs::metadata(directory).map_err(unusable)?)?;
+    guarded_or_narrowed(directory, &fs::metadata(directory).map_err(unusable)?)?;
     let path = directory.join(DATABASE);
     let database = Database::open(&path).map_err(|error| broken(&path, &error))?;
     restrict(&path).map_err(unusable)?;
@@ -137,7 +137,7 @@ fn fill(
 ) -> Result<(), ConfigError> {
     let stored = |error: StoreError| broken(Path::new("the database"), &error);
     let import = if database.is_empty().map_err(stored)? { import } else { None };
-    let files = import.map(|path| Files::new(path, organizations.clone())).transpose()?;
+    let files = import.map(|path| Files::to_import(path, &organizations)).transpose()?;
     let failed = |what: &dyn ToString, reason: &dyn ToString| {
         ConfigError::from(StorageError::Import { what: what.to_string(), reason: reason.to_string() })
     };
@@ -153,10 +153,17 @@ fn fill(
     for (name, text) in files.all().map_err(|error| failed(&"the files", &error))? {
         let id = new_id().map_err(|_| ConfigError::NoRandomness)?;
         let owner = Author { login: "import".to_owned(), name: "import".to_owned() };
+        let too_large = || failed(&name, &StoreError::TooLarge);
+        if text.len() > MAX_DOCUMENT {
+            return Err(too_large());
+        }
         let text = text.expose_str().ok_or_else(|| failed(&name, &"it is no UTF-8 text"))?;
         let sealed = vault
             .seal(id, text, &mut |_| false)
             .map_err(|error| failed(&name, &format!("line {}: {}", error.begin.line, error.summary)))?;
+        if sealed.len() > MAX_DOCUMENT {
+            return Err(too_large());
+        }
         let revision = Revision { number: 1, created: now, creator: owner.clone(), retracted: None };
         let environment = Environment::new(id, 1, owner, now);
         all.push(New { name, environment, revisions: vec![(revision, Secret::from(sealed))] });

@@ -296,6 +296,36 @@ fn an_organization_that_does_not_exist_gives_no_token() {
 }
 
 #[test]
+fn organizations_that_a_stranger_makes_up_share_a_line() {
+    let signer = Signer::new("k1");
+    let log = tempfile::tempdir().unwrap();
+    let path = log.path().join("audit.jsonl");
+    let server = TestServer::start_with(FILES, |config| {
+        let Storage::Files(directory) = &config.storage else { unreachable!() };
+        config.issuers = vec![trusting(directory, "system:serviceaccount:shop:*", &signer)];
+        config.audit = Some(path.clone());
+    });
+    let exchange = |organization: &str| {
+        let mut fields = fields("no.token");
+        fields["audience"] = json!(format!("urn:pulumi:org:{organization}"));
+        let headers = [("Content-Type", "application/json")];
+        let answer = server.request("POST", "/api/oauth/token", &headers, fields.to_string().as_bytes());
+        answer.error(400);
+    };
+    for number in 0..200 {
+        exchange(&format!("none{number}"));
+    }
+    exchange("acme");
+    exchange("other");
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let targets: Vec<_> = lines.iter().map(|line| &line["target"]).collect();
+    assert_eq!(targets, [&Value::Null, &json!("acme"), &json!("other")], "{lines:?}");
+    assert_eq!(lines[0]["detail"], "there is no organization `none0`");
+    assert!(lines.iter().all(|line| line["from"] == "127.0.0.1"), "{lines:?}");
+}
+
+#[test]
 fn teams_and_users_are_recorded() {
     let exchange = Exchange::start();
     for (kind, scope, login, team) in [

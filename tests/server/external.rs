@@ -305,12 +305,16 @@ fn what_is_rotated_is_kept_while_others_are_still_asked() {
     let (ask, asked) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let (ask, released) = (std::sync::Mutex::new(ask), std::sync::Mutex::new(released));
+    // Nothing waits for ever: the server itself gives up after 22 seconds.
+    let patience = std::time::Duration::from_secs(20);
     let service = Https::start(move |_| {
         ask.lock().unwrap().send(()).unwrap();
-        released.lock().unwrap().recv().unwrap();
+        let _ = released.lock().unwrap().recv_timeout(patience);
         (200, String::new(), r#"{"key": "k3y"}"#.to_owned())
     });
-    let server = server(&service, |_| {});
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("audit.jsonl");
+    let server = server(&service, |config| config.audit = Some(log.clone()));
     let text = format!(
         "values:\n  a: {{fn::rotate::password: {{inputs: {{}}}}}}\n  b: {{fn::rotate::external: {{inputs: {{url: '{}'}}}}}}\n  \
          c: {{fn::rotate::password: {{inputs: {{}}}}}}\n",
@@ -319,15 +323,19 @@ fn what_is_rotated_is_kept_while_others_are_still_asked() {
     keep(&server, "e", &text);
     let event = std::thread::scope(|scope| {
         let rotating = scope.spawn(|| send(&server, "POST", &format!("{PATH}/rotate"), "{}").json());
-        asked.recv().unwrap();
-        // Both passwords are in revisions of their own, before the service has answered.
-        let kept = loop {
+        asked.recv_timeout(patience).unwrap();
+        // Both passwords are in revisions of their own, before the service has answered, and have their lines.
+        let recorded = || fs::read_to_string(&log).unwrap().matches("\"secret.rotate\"").count();
+        let kept = (0..500).find_map(|_| {
             let values = server.values("acme/p/e");
-            if values["a"]["current"].is_string() && values["c"]["current"].is_string() {
-                break values;
+            let both = values["a"]["current"].is_string() && values["c"]["current"].is_string();
+            if both && recorded() == 2 {
+                return Some(values);
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
-        };
+            None
+        });
+        let kept = kept.expect("two revisions, and two lines");
         assert_eq!(kept["b"], json!({}));
         release.send(()).unwrap();
         let event = rotating.join().unwrap()["secretRotationEvent"].clone();
@@ -339,6 +347,7 @@ fn what_is_rotated_is_kept_while_others_are_still_asked() {
         (&json!("succeeded"), &json!(2), &json!(5))
     );
     assert_eq!(server.values("acme/p/e")["b"], json!({"current": {"key": "k3y"}}));
+    assert_eq!(fs::read_to_string(&log).unwrap().matches("\"secret.rotate\"").count(), 3);
 }
 
 #[test]
@@ -356,6 +365,9 @@ fn a_data_directory_keeps_its_signing_key() {
     assert_eq!(first, key_set());
     let path = directory.join("signing-key.pem");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    // Where it can't listen: a key that is taken after all ends it, too.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address.to_string())).unwrap();
     let start = |content: Option<&str>, mode: u32| {
         if let Some(content) = content {
             fs::write(&path, content).unwrap();
@@ -363,13 +375,13 @@ fn a_data_directory_keeps_its_signing_key() {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_esc-injector"))
             .env_clear()
-            .args(["server", "--dev", "--token", "t", "--listen", "127.0.0.1:0", "--signing-key"])
+            .args(["server", "--dev", "--token", "t", "--listen", &taken.1, "--signing-key"])
             .arg(&path)
             .output()
             .unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let (code, said) = start(None, 0o640);
+    let (code, said) = start(None, 0o604);
     assert!(code == Some(78) && said.contains("chmod 600"), "{said}");
     let (code, said) = start(Some("no key"), 0o600);
     assert!(code == Some(78) && said.contains("holds no RSA key"), "{said}");

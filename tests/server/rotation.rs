@@ -169,6 +169,34 @@ fn refuses_before_anything_is_rotated() {
 }
 
 #[test]
+fn what_might_outgrow_a_definition_is_not_rotated() {
+    let server = server();
+    let padded = |room: usize| {
+        let rotators: String =
+            ["a", "b"].map(|key| format!("  {key}: {{fn::rotate::password: {{inputs: {{}}}}}}\n")).concat();
+        let rest = "values:\n  pad: \n";
+        let pad = "x".repeat((1 << 20) - room - rotators.len() - rest.len());
+        format!("values:\n  pad: {pad}\n{rotators}")
+    };
+    let ask = |body: &str| send(&server, "POST", &format!("{PATH}/rotate"), body);
+    keep(&server, &padded(300));
+    for body in ["{}", r#"{"paths":["b"]}"#] {
+        assert!(ask(body).error(413).contains("make it smaller"));
+    }
+    let log = fs::read_to_string(server.directory.path().join("audit.jsonl")).unwrap();
+    assert!(!log.contains("rotation.begin") && !log.contains("secret.rotate"), "{log}");
+    let latest = send(&server, "GET", PATH, "");
+    assert!(latest.head.contains("pulumi-esc-revision: 2"), "{}", latest.head);
+    // There is room for one of them at a time.
+    keep(&server, &padded(12 << 10));
+    assert!(ask("{}").error(413).contains("rotate fewer"));
+    for path in ["a", "b", "a"] {
+        assert_eq!(rotate(&server, &json!({ "paths": [path] }).to_string())["status"], "succeeded");
+    }
+    assert_eq!(rotate(&server, "{}")["status"], "succeeded");
+}
+
+#[test]
 fn rotations_and_changes_at_the_same_time_lose_nothing() {
     let server = server();
     keep(&server, "values:\n  n: 0\n  a:\n    fn::rotate::password:\n      inputs: {}\n");
@@ -307,4 +335,26 @@ fn inputs_that_a_rotator_or_provider_has_not_are_not_saved() {
     }
     let whole = "{length: 20, lower: true, minUpper: 2, overrideSpecial: '+', special: true}";
     assert_eq!(send(&server, "PATCH", PATH, &rotate("password", whole)).status, 200);
+}
+
+#[test]
+fn inputs_that_no_longer_fit_take_no_value_away_and_are_neither_saved_nor_rotated() {
+    let text = "values:\n  a:\n    fn::rotate::password:\n      inputs: {lenght: 20}\n      state: {current: {fn::secret: old}}\n";
+    let server = TestServer::start_with(&[("files/acme/p/e.yaml", text)], |config| {
+        let Storage::Files(directory) = &config.storage else { unreachable!() };
+        // What is imported was saved by somebody who knew nothing of inputs.
+        config.storage = Storage::Memory { import: Some(directory.join("files")) };
+    });
+    let opened = send(&server, "POST", &format!("{PATH}/open"), "");
+    assert_eq!(opened.status, 200, "{}", opened.body);
+    let told = &opened.json()["diagnostics"][0];
+    assert_eq!(told["summary"], "unknown property \"lenght\"; did you mean \"length\"?", "{}", opened.body);
+    assert_eq!(server.values("acme/p/e"), json!({"a": {"current": "old"}}));
+    send(&server, "PATCH", PATH, text).error(400);
+    send(&server, "POST", &format!("{PATH}/rotate"), "{}").error(400);
+    // Where there is no state, nothing is lost by an error.
+    let (first, _) = text.split_once("      state:").unwrap();
+    let open = "/api/esc/environments/acme/yaml/open";
+    assert!(send(&server, "POST", open, first).error(400).contains("has errors"));
+    assert_eq!(send(&server, "POST", open, text).status, 200);
 }

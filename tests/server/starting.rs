@@ -89,11 +89,25 @@ fn a_token_file_that_others_can_use_is_told_of_once_and_works() {
             assert!(!said.contains(TOKEN), "{said}");
         }
     }
-    // What comes through a pipe is nobody else's.
-    let mut shell = Command::new("bash");
-    let script = r#""$0" get acme/p/e --api-url http://127.0.0.1:1 --token-file <(echo t)"#;
-    let output = shell.args(["-c", script, env!("CARGO_BIN_EXE_esc-injector")]).output().unwrap();
-    assert!(!text(&output).2.contains("warning"), "{}", text(&output).2);
+    permit(&place.at("token"), 0o600);
+    // What comes through a pipe is nobody else's, though everybody could read the pipe.
+    let pipe = place.at("pipe");
+    let made = Command::new("mkfifo").args(["-m", "666"]).arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let writing = pipe.clone();
+    let fed = std::thread::spawn(move || fs::write(writing, TOKEN).unwrap());
+    let mut server = binary(&["server", "--listen", "127.0.0.1:0", "--dir", &files, "--token-file"]);
+    let (child, url) = start(server.arg(&pipe));
+    fed.join().unwrap();
+    let mut get = binary(&["get", "acme/p/e", "a", "--api-url", &url, "--token-file"]);
+    let got = text(&get.arg(place.at("token")).output().unwrap());
+    // Who reads a token anew for each request takes no pipe, and says that.
+    let mut get = binary(&["get", "acme/p/e", "a", "--api-url", &url, "--token-file"]);
+    let (code, out, err) = text(&get.arg(&pipe).output().unwrap());
+    let log = stop(child, rustix::process::Signal::TERM).1;
+    assert_eq!((got.0, got.1.as_str()), (Some(0), "1\n"), "{}", got.2);
+    assert!(code == Some(78) && out.is_empty() && err.contains("it is no regular file"), "{err}");
+    assert!(!log.contains("so that others") && !err.contains("so that others"), "{log}{err}");
 }
 
 #[test]
@@ -107,6 +121,7 @@ fn a_data_directory_that_others_can_change_is_refused_and_one_that_they_can_read
         permit(&place.at("data"), mode);
         let (code, _, err) = text(&place.server(&["--data", &data]).output().unwrap());
         assert!(code == Some(78) && err.contains(&format!("chmod 700 {data}")), "{mode:o}: {err}");
+        assert!(err.contains("give --data a directory in it"), "{err}");
         let (code, out, err) = text(&binary(&["server", "token", "list", "--data", &data]).output().unwrap());
         assert!(code == Some(78) && out.is_empty() && err.contains("chmod 700"), "{mode:o}: {err}");
     }
@@ -121,6 +136,27 @@ fn a_data_directory_that_others_can_change_is_refused_and_one_that_they_can_read
         assert!(code == Some(78) && err.contains(&format!("chmod 600 {data}/{key}")), "{err}");
         permit(&place.at("data").join(key), 0o600);
     }
+}
+
+#[test]
+fn an_empty_volume_that_everybody_can_change_is_closed_and_used() {
+    let place = Place::new();
+    let data = place.name("data");
+    fs::create_dir(&data).unwrap();
+    for planted in [true, false] {
+        permit(&place.at("data"), 0o2777);
+        if planted {
+            write(&place.at("data"), "anybodys", "");
+            let (code, _, err) = text(&place.server(&["--data", &data]).output().unwrap());
+            assert!(code == Some(78) && err.contains("chmod 700"), "{err}");
+            assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o7777, 0o2777);
+            fs::remove_file(place.at("data").join("anybodys")).unwrap();
+        }
+    }
+    let (child, _) = start(&mut place.server(&["--data", &data]));
+    let (code, log) = stop(child, rustix::process::Signal::TERM);
+    assert!(code == Some(0) && log.contains("it has mode 0700 now"), "{log}");
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
@@ -226,9 +262,60 @@ fn files_that_were_imported_are_never_looked_at_again() {
         let (child, _) = start(&mut place.server(flags));
         assert_eq!(stop(child, rustix::process::Signal::TERM).0, Some(0));
     };
+    // Twice the same: of two organizations, one has files.
+    let other = place.name("other");
+    for _ in 0..2 {
+        let flags = ["--data", &other, "--dir", &files, "--organization", "acme", "--organization", "beta"];
+        let (child, url) = start(&mut place.server(&flags));
+        let mut get = binary(&["get", "acme/p/e", "a", "--api-url", &url, "--token-file"]);
+        assert_eq!(text(&get.arg(place.at("token")).output().unwrap()).1, "1\n");
+        let mut get = binary(&["server", "token", "create", "--name", "t", "--organization", "beta"]);
+        let made = get.args(["--api-url", &url, "--token-file"]).arg(place.at("token")).output().unwrap();
+        assert_eq!(text(&made).0, Some(0), "{}", text(&made).2);
+        assert_eq!(stop(child, rustix::process::Signal::TERM).0, Some(0));
+    }
     serve(&["--data", &data, "--dir", &files]);
     fs::remove_dir_all(place.at("files")).unwrap();
     serve(&["--data", &data, "--dir", &files, "--organization", "more"]);
+}
+
+#[test]
+fn a_file_that_can_t_be_imported_is_named() {
+    let place = Place::new();
+    // Too large as it is, and only when its secret is sealed.
+    let padded = |length: usize| format!("values:\n  a: {{fn::secret: x}}\n# {}\n", "x".repeat(length));
+    for (name, length) in [("big", 2 << 20), ("sealed", (1 << 20) - 50)] {
+        write(place.0.path(), &format!("files/acme/p/{name}.yaml"), &padded(length));
+        let flags = ["--data", &place.name("data"), "--dir", &place.name("files")];
+        let (code, _, err) = text(&place.server(&flags).output().unwrap());
+        let said =
+            format!("can't import acme/p/{name}: the definition, with its secrets sealed, is larger than");
+        assert!(code == Some(78) && err.contains(&said), "{err}");
+        fs::remove_file(place.at("files/acme/p").join(format!("{name}.yaml"))).unwrap();
+    }
+}
+
+#[test]
+fn whoever_begins_without_a_database_is_led_to_a_server() {
+    let place = Place::new();
+    let data = place.name("data");
+    let create = |more: &[&str]| {
+        let mut command = binary(&["server", "token", "create", "--name", "x", "--data", &data]);
+        text(&command.args(more).output().unwrap())
+    };
+    let (code, _, err) = create(&["--organization", "acme"]);
+    assert!(code == Some(78) && err.contains("there is no such file"), "{err}");
+    let hint = "esc-injector server token create --name NAME --data ";
+    assert!(err.contains(&format!("{hint}{data}")) && err.contains("--organization NAME"), "{err}");
+    let server = || binary(&["server", "--listen", "127.0.0.1:0", "--data", &data, "--organization", "acme"]);
+    let (code, _, err) = text(&server().output().unwrap());
+    assert!(code == Some(64) && err.contains(&format!("{hint}DIR")), "{err}");
+    // As it was told.
+    fs::remove_dir_all(&data).unwrap();
+    assert_eq!(create(&[]).0, Some(0));
+    let (child, _) = start(&mut server());
+    assert_eq!(stop(child, rustix::process::Signal::TERM).0, Some(0));
+    assert_eq!(create(&["--organization", "acme"]).0, Some(0));
 }
 
 #[test]

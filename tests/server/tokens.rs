@@ -371,3 +371,37 @@ fn refusals_of_strangers_are_counted_and_nothing_of_who_signed_in_is_lost() {
     assert_eq!(told("token.exchange", "failed"), [None, Some(19)]);
     assert_eq!(told("environment.delete", "denied"), [None; 20]);
 }
+
+#[test]
+fn a_refusal_that_can_t_be_recorded_is_an_error_each_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = command(&["--dev", "--listen", "127.0.0.1:0", "--audit-log", "/dev/full"]);
+    let (child, url) = start(command.current_dir(directory.path()));
+    let open = || {
+        let stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+        let headers = [("Authorization", "token pul-wrong")];
+        exchange(stream, &request("POST", &format!("{E}/open"), &headers, b"")).status
+    };
+    assert_eq!([open(), open(), open()], [500; 3]);
+    stop(child, rustix::process::Signal::TERM);
+}
+
+#[test]
+fn whoever_has_signed_in_has_a_line_for_what_is_refused_before_that_is_asked() {
+    let mut server = Server::start();
+    let pod = server.token(&["--organization", "acme"]);
+    for token in [pod.as_str(), "pul-wrong"] {
+        for _ in 0..3 {
+            server.send(token, "PATCH", E, &"x".repeat((1 << 20) + 1)).error(413);
+        }
+    }
+    server.halt();
+    let all = server.audit(&["--action", "environment.update"]);
+    let counts: Vec<_> = all.iter().map(|entry| (entry.get("actor").is_some(), &entry["count"])).collect();
+    let null = Value::Null;
+    assert_eq!(
+        counts,
+        [(true, &null), (true, &null), (true, &null), (false, &null), (false, &json!(2))],
+        "{all:?}"
+    );
+}

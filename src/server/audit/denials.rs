@@ -3,7 +3,7 @@
 //! The first refusal has a line of its own at once. Those like it within the next minutes share one more, with their
 //! number. What somebody does who has signed in is not for here: each such request has its line.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io};
 
 use super::entry::Entry;
 use crate::server::rfc3339;
@@ -13,6 +13,12 @@ const INTERVAL: u64 = 300;
 
 /// Kinds of refusals that are told apart at once. Whoever has more addresses than that shares lines without any.
 const MAX_KINDS: usize = 128;
+
+/// Kinds of one address: nobody alone takes the lines of all others.
+const MAX_KINDS_OF_ONE: usize = 16;
+
+/// Writes a line.
+pub(super) type Write<'w> = &'w mut dyn FnMut(&Entry) -> io::Result<()>;
 
 /// What makes refusals alike.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -27,6 +33,16 @@ impl Kind {
     fn of(entry: &Entry) -> Self {
         let Entry { action, status, target, from, .. } = entry.clone();
         Self { action, status, target, from }
+    }
+
+    fn line(&self, counted: &Counted) -> Entry {
+        Entry {
+            target: self.target.clone(),
+            from: self.from.clone(),
+            count: Some(counted.count),
+            since: Some(rfc3339(counted.begun)),
+            ..Entry::new(counted.last, &self.action, self.status)
+        }
     }
 
     fn without_origin(self) -> Self {
@@ -47,11 +63,11 @@ struct Counted {
 pub(super) struct Denials(HashMap<Kind, Counted>);
 
 impl Denials {
-    /// Takes a refusal in, and gives the lines that are to be written now.
-    pub(super) fn add(&mut self, entry: &Entry, now: u64) -> Vec<Entry> {
-        let mut lines = self.due(now);
+    /// Takes a refusal in. What has no line yet gets one, and is known only when that is written.
+    pub(super) fn add(&mut self, entry: &Entry, now: u64, write: Write<'_>) -> io::Result<()> {
+        self.write_due(now, write)?;
         let mut kind = Kind::of(entry);
-        if self.0.len() >= MAX_KINDS && !self.0.contains_key(&kind) {
+        if !self.0.contains_key(&kind) && self.is_full_for(&kind) {
             kind = kind.without_origin();
         }
         match self.0.get_mut(&kind) {
@@ -60,39 +76,51 @@ impl Denials {
                 counted.last = now;
             }
             None => {
+                write(entry)?;
                 self.0.insert(kind, Counted { begun: now, last: now, count: 0 });
-                lines.push(entry.clone());
             }
         }
-        lines
+        Ok(())
     }
 
-    /// The lines of what began long enough ago, or before a clock that was set back.
-    pub(super) fn due(&mut self, now: u64) -> Vec<Entry> {
-        self.take(|counted| !(counted.begun..counted.begun.saturating_add(INTERVAL)).contains(&now))
+    fn is_full_for(&self, kind: &Kind) -> bool {
+        let of_one = || self.0.keys().filter(|known| known.from == kind.from).count();
+        self.0.len() >= MAX_KINDS || of_one() >= MAX_KINDS_OF_ONE
     }
 
-    /// All that are left.
-    pub(super) fn rest(&mut self) -> Vec<Entry> {
-        self.take(|_| true)
+    /// Writes the lines of what began long enough ago, or before a clock that was set back.
+    pub(super) fn write_due(&mut self, now: u64, write: Write<'_>) -> io::Result<()> {
+        let is_due =
+            |counted: &Counted| !(counted.begun..counted.begun.saturating_add(INTERVAL)).contains(&now);
+        self.write_those(is_due, write)
     }
 
-    fn take(&mut self, mut wanted: impl FnMut(&Counted) -> bool) -> Vec<Entry> {
-        let taken = self.0.extract_if(|_, counted| wanted(counted)).filter(|(_, counted)| counted.count > 0);
-        let line = |(Kind { action, status, target, from }, Counted { begun, last, count })| Entry {
-            target,
-            from,
-            count: Some(count),
-            since: Some(rfc3339(begun)),
-            ..Entry::new(last, &action, status)
-        };
-        taken.map(line).collect()
+    /// Writes the lines of all that are left.
+    pub(super) fn write_rest(&mut self, write: Write<'_>) -> io::Result<()> {
+        self.write_those(|_| true, write)
+    }
+
+    /// What can't be written stays, with its number.
+    fn write_those(&mut self, wanted: impl Fn(&Counted) -> bool, write: Write<'_>) -> io::Result<()> {
+        let mut written = Ok(());
+        self.0.retain(|kind, counted| {
+            if !wanted(counted) {
+                return true;
+            }
+            if written.is_ok() && counted.count > 0 {
+                written = write(&kind.line(counted));
+            }
+            written.is_err() && counted.count > 0
+        });
+        written
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Denials, Entry, INTERVAL, MAX_KINDS};
+    use std::io;
+
+    use super::{Denials, Entry, INTERVAL, MAX_KINDS, MAX_KINDS_OF_ONE, Write};
 
     const BEGIN: u64 = 1_769_817_600;
 
@@ -100,10 +128,43 @@ mod tests {
         Entry { from: Some(from.to_owned()), ..Entry::new(now, "environment.open", 401) }
     }
 
+    /// Lines that are written, or are not.
+    #[derive(Default)]
+    struct Log {
+        denials: Denials,
+        lines: Vec<Entry>,
+        full: bool,
+    }
+
+    impl Log {
+        fn with(&mut self, act: impl FnOnce(&mut Denials, Write<'_>) -> io::Result<()>) -> bool {
+            let Self { denials, lines, full } = self;
+            act(denials, &mut |line| {
+                if *full {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                lines.push(line.clone());
+                Ok(())
+            })
+            .is_ok()
+        }
+
+        fn add(&mut self, entry: &Entry, now: u64) -> bool {
+            self.with(|denials, write| denials.add(entry, now, write))
+        }
+
+        fn taken(&mut self) -> Vec<Entry> {
+            std::mem::take(&mut self.lines)
+        }
+    }
+
     #[test]
     fn what_is_alike_shares_a_line_and_no_number_is_lost() {
-        let mut denials = Denials::default();
-        let mut add = |from: &str, after: u64| denials.add(&refused(from, BEGIN + after), BEGIN + after);
+        let mut log = Log::default();
+        let mut add = |from: &str, after: u64| {
+            assert!(log.add(&refused(from, BEGIN + after), BEGIN + after));
+            log.taken()
+        };
         assert_eq!(add("a", 0), [refused("a", BEGIN)]);
         assert_eq!(add("a", 1), []);
         assert_eq!(add("b", 2), [refused("b", BEGIN + 2)]);
@@ -116,29 +177,65 @@ mod tests {
         // The next one is the first of its time again.
         assert_eq!(add("a", INTERVAL), [counted, refused("a", BEGIN + INTERVAL)]);
         // Of `b` there was one only, which has its line.
-        assert_eq!(denials.due(BEGIN + 10 * INTERVAL), []);
-        assert!(denials.0.is_empty());
+        assert!(log.with(|denials, write| denials.write_due(BEGIN + 10 * INTERVAL, write)));
+        assert_eq!(log.taken(), []);
+        assert!(log.denials.0.is_empty());
+    }
+
+    #[test]
+    fn what_can_t_be_written_is_not_taken_for_written() {
+        let mut log = Log { full: true, ..Log::default() };
+        for _ in 0..3 {
+            assert!(!log.add(&refused("a", BEGIN), BEGIN));
+        }
+        log.full = false;
+        for _ in 0..3 {
+            assert!(log.add(&refused("a", BEGIN), BEGIN));
+        }
+        log.full = true;
+        assert!(!log.add(&refused("a", BEGIN + INTERVAL), BEGIN + INTERVAL));
+        assert!(!log.with(Denials::write_rest));
+        log.full = false;
+        assert!(log.with(Denials::write_rest));
+        assert_eq!(log.taken().iter().map(|line| line.count).collect::<Vec<_>>(), [None, Some(2)]);
     }
 
     #[test]
     fn many_addresses_share_lines_and_are_all_counted() {
-        let mut denials = Denials::default();
+        let mut log = Log::default();
         let many = MAX_KINDS * 20;
-        let mut lines: Vec<Entry> =
-            (0..many).flat_map(|number| denials.add(&refused(&number.to_string(), BEGIN), BEGIN)).collect();
-        assert_eq!((lines.len(), denials.0.len()), (MAX_KINDS + 1, MAX_KINDS + 1));
-        lines.extend(denials.rest());
-        let all: u64 = lines.iter().map(|line| line.count.unwrap_or(1)).sum();
+        for number in 0..many {
+            assert!(log.add(&refused(&number.to_string(), BEGIN), BEGIN));
+        }
+        assert_eq!((log.lines.len(), log.denials.0.len()), (MAX_KINDS + 1, MAX_KINDS + 1));
+        assert!(log.with(Denials::write_rest));
+        let all: u64 = log.lines.iter().map(|line| line.count.unwrap_or(1)).sum();
         assert_eq!(all, many as u64);
-        assert!(lines.last().is_some_and(|line| line.from.is_none() && line.count.is_some()));
+        assert!(log.lines.last().is_some_and(|line| line.from.is_none() && line.count.is_some()));
+    }
+
+    #[test]
+    fn one_address_takes_no_lines_from_another() {
+        let mut log = Log::default();
+        for number in 0..MAX_KINDS * 2 {
+            let target = Some(number.to_string());
+            assert!(log.add(&Entry { target, ..refused("a", BEGIN) }, BEGIN));
+        }
+        assert_eq!(log.taken().len(), MAX_KINDS_OF_ONE + 1);
+        for _ in 0..2 {
+            assert!(log.add(&refused("b", BEGIN), BEGIN));
+        }
+        assert_eq!(log.taken(), [refused("b", BEGIN)]);
     }
 
     #[test]
     fn a_clock_that_is_set_back_keeps_nothing_for_ever() {
-        let mut denials = Denials::default();
+        let mut log = Log::default();
         for _ in 0..3 {
-            denials.add(&refused("a", BEGIN), BEGIN);
+            assert!(log.add(&refused("a", BEGIN), BEGIN));
         }
-        assert_eq!(denials.due(BEGIN - 1).len(), 1);
+        log.taken();
+        assert!(log.with(|denials, write| denials.write_due(BEGIN - 1, write)));
+        assert_eq!(log.taken().len(), 1);
     }
 }

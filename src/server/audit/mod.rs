@@ -33,10 +33,15 @@ pub(super) struct Audit(Mutex<Log>);
 
 #[derive(Debug)]
 struct Log {
+    lines: Lines,
+    denials: Denials,
+}
+
+#[derive(Debug)]
+struct Lines {
     file: File,
     /// Whether the last line may have no end: the next one then begins on a line of its own.
     torn: bool,
-    denials: Denials,
 }
 
 /// The audit log can't be written.
@@ -59,35 +64,33 @@ impl Audit {
                 file.seek(SeekFrom::End(-1))?;
                 file.read_exact(&mut last)?;
             }
-            Ok(Self(Mutex::new(Log { file, torn: last != *b"\n", denials: Denials::default() })))
+            let lines = Lines { file, torn: last != *b"\n" };
+            Ok(Self(Mutex::new(Log { lines, denials: Denials::default() })))
         };
         open().map_err(|source| AuditError { path: path.to_owned(), source })
     }
 
     /// Adds a line.
     pub(super) fn record(&self, entry: &Entry) -> io::Result<()> {
-        self.log().write(entry)
+        self.log().lines.write(entry)
     }
 
     /// Takes in what was refused to somebody who has not signed in: it has a line, or is counted in one.
     pub(super) fn refused(&self, entry: &Entry, now: u64) -> io::Result<()> {
-        let mut log = self.log();
-        let lines = log.denials.add(entry, now);
-        lines.iter().try_for_each(|line| log.write(line))
+        let Log { lines, denials } = &mut *self.log();
+        denials.add(entry, now, &mut |line| lines.write(line))
     }
 
     /// Writes the lines of what was counted long enough.
     pub(super) fn write_due(&self, now: u64) -> io::Result<()> {
-        let mut log = self.log();
-        let lines = log.denials.due(now);
-        lines.iter().try_for_each(|line| log.write(line))
+        let Log { lines, denials } = &mut *self.log();
+        denials.write_due(now, &mut |line| lines.write(line))
     }
 
     /// Writes the lines of all that was counted.
     pub(super) fn write_rest(&self) -> io::Result<()> {
-        let mut log = self.log();
-        let lines = log.denials.rest();
-        lines.iter().try_for_each(|line| log.write(line))
+        let Log { lines, denials } = &mut *self.log();
+        denials.write_rest(&mut |line| lines.write(line))
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -95,7 +98,7 @@ impl Audit {
     }
 }
 
-impl Log {
+impl Lines {
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         let mut line = if self.torn { b"\n".to_vec() } else { Vec::new() };
         serde_json::to_writer(&mut line, entry)?;

@@ -1,8 +1,8 @@
 //! Rotates secrets: asks the rotators of an environment for new states, and keeps these as a new revision.
 //!
 //! A secret that was rotated and not kept is lost for ever, so everything that can fail is tried before the first
-//! rotator is asked: whether the definition can be read, evaluated and rewritten, and whether the audit log takes a
-//! line. After that nothing stops what was begun: neither a client that goes away nor a rotator that fails nor somebody
+//! rotator is asked: whether the definition can be read, evaluated and rewritten, whether it has room for what is new, and
+//! whether the audit log takes a line. After that nothing stops what was begun: neither a client that goes away nor a rotator that fails nor somebody
 //! who changes the definition meanwhile. What could be rotated is kept, and what could not is told.
 //!
 //! A new state is kept at once, as a revision, while other rotators are still being asked: whoever ends the process
@@ -22,7 +22,6 @@ use super::{
     error::ApiError,
     evaluation::Question,
     names::{EnvironmentName, Version},
-    people::Author,
     policy::Policy,
     principal::Principal,
     providers::{Keep, ProviderError},
@@ -31,7 +30,7 @@ use super::{
 };
 use crate::{
     esc::{path::Path, value::Value},
-    lang::{Mode, seam::RotationStatus},
+    lang::{MAX_DOCUMENT, Mode, seam::RotationStatus},
     secret::Secret,
 };
 
@@ -124,6 +123,7 @@ async fn run(app: Arc<App>, wanted: Wanted) -> Result<Rotated, ApiError> {
     let name = wanted.environment.clone();
     let definition = app.blocking(move |app| Ok(app.store.definition(&name, &Version::Latest)?)).await?;
     let sites = sites(&definition, &wanted.paths)?;
+    has_room(&definition, &sites)?;
     let question = |mode| Question::stored(&wanted.principal, &wanted.environment, &definition, mode);
     let (checked, _) = app.evaluate(question(Mode::Check { show_secrets: true })).await?;
     if checked.has_errors() {
@@ -134,17 +134,20 @@ async fn run(app: Arc<App>, wanted: Wanted) -> Result<Rotated, ApiError> {
     let line = entry(&app, &wanted, "rotation.begin", None, paths.join(" "), true);
     record(&app, vec![line]).await?;
 
+    let rotate = question(Mode::Rotate { paths });
+    let wanted = Arc::new(wanted);
     let keeper = Arc::new(Keeper {
         app: Arc::clone(&app),
-        name: wanted.environment.clone(),
-        by: wanted.principal.author(),
+        wanted: Arc::clone(&wanted),
         id: environment.id,
         sites: sites.clone(),
         revisions: tokio::sync::Mutex::default(),
     });
-    let rotate = question(Mode::Rotate { paths }).keeping(keeper.keep());
-    // What is kept by now is kept, whatever became of the evaluation.
-    let rotations = app.evaluate(rotate).await.map(|(outcome, _)| outcome.rotations).unwrap_or_default();
+    let evaluated = app.evaluate(rotate.keeping(keeper.keep())).await;
+    let (rotations, broken) = match evaluated {
+        Ok((outcome, _)) => (outcome.rotations, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
     let mut statuses: BTreeMap<_, _> = rotations
         .into_iter()
         .map(|rotation| (below_values(&rotation.path).to_owned(), rotation.status))
@@ -161,16 +164,17 @@ async fn run(app: Arc<App>, wanted: Wanted) -> Result<Rotated, ApiError> {
         secrets.push(RotatedSecret { id: new_id()?, path, revision, failure });
     }
     let after = secrets.iter().filter_map(|secret| secret.revision).max();
-    let lines = secrets.iter().map(|secret| {
-        let detail = match &secret.failure {
-            None => secret.path.clone(),
-            Some(reason) => format!("{}: {reason}", secret.path),
-        };
-        entry(&app, &wanted, "secret.rotate", secret.revision, detail, secret.failure.is_none())
+    // What was saved has its line by now.
+    let failures = secrets.iter().filter_map(|secret| {
+        let detail = format!("{}: {}", secret.path, secret.failure.as_deref()?);
+        Some(entry(&app, &wanted, "secret.rotate", None, detail, false))
     });
-    let lines: Vec<_> = lines.collect();
-    // It is done, and saved: that this can't be recorded makes it no failure, and the log says so.
-    let _ = record(&app, lines).await;
+    let failures: Vec<_> = failures.collect();
+    // It is over: that this can't be recorded changes nothing, and the log says so.
+    let _ = record(&app, failures).await;
+    if let Some(error) = broken {
+        return Err(error);
+    }
     Ok(Rotated {
         id: new_id()?,
         environment: environment.id,
@@ -207,11 +211,24 @@ fn sites(definition: &Definition, wanted: &[String]) -> Result<Vec<Site>, ApiErr
     Ok(sites)
 }
 
+/// That new states will fit into the definition, with their secrets sealed.
+fn has_room(definition: &Definition, sites: &[Site]) -> Result<(), ApiError> {
+    let text = definition.text.expose_str().unwrap_or_default();
+    if text.len().saturating_add(state::growth(text, sites)) <= MAX_DOCUMENT {
+        return Ok(());
+    }
+    let message = format!(
+        "the definition has {} bytes, and with the new states it could be larger than {MAX_DOCUMENT}: make it smaller, or \
+         rotate fewer secrets at once",
+        text.len()
+    );
+    Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message))
+}
+
 /// Keeps new states, each as a revision of its own, one after the other.
 struct Keeper {
     app: Arc<App>,
-    name: EnvironmentName,
-    by: Author,
+    wanted: Arc<Wanted>,
     id: EnvironmentId,
     sites: Vec<Site>,
     /// The revisions of what is kept, by the paths of the rotators.
@@ -237,11 +254,15 @@ impl Keeper {
         match saved.await {
             Ok(revision) => {
                 revisions.insert(path.to_owned(), revision);
+                let (app, wanted) = (&self.app, &self.wanted);
+                let line = entry(app, wanted, "secret.rotate", Some(revision), path.to_owned(), true);
+                // It is done, and saved: that this can't be recorded makes it no failure, and the log says so.
+                let _ = record(app, vec![line]).await;
                 Ok(())
             }
             Err(_) => {
                 tracing::error!(
-                    environment = %self.name,
+                    environment = %self.wanted.environment,
                     path,
                     "a secret was rotated, and its new state could not be saved"
                 );
@@ -253,10 +274,11 @@ impl Keeper {
 
     /// Puts a state on top of whatever is the newest definition. Blocks.
     fn write(&self, app: &App, site: &Site, state: &Value) -> Result<u64, ApiError> {
+        let (name, by) = (&self.wanted.environment, self.wanted.principal.author());
         for _ in 0..MAX_ATTEMPTS {
-            let newest = app.store.definition(&self.name, &Version::Latest)?;
+            let newest = app.store.definition(name, &Version::Latest)?;
             if newest.environment.id != self.id {
-                return Err(StoreError::NoEnvironment(self.name.clone()).into());
+                return Err(StoreError::NoEnvironment(name.clone()).into());
             }
             // Somebody may have changed the definition, and taken the rotator out of it.
             let text = newest.text.expose_str().unwrap_or_default();
@@ -266,13 +288,13 @@ impl Keeper {
                 .seal(self.id, written.expose_str().unwrap_or_default(), &mut |found| found == self.id)
                 .map_err(|_| ApiError::internal())?;
             let etag = Some(newest.environment.etag.as_str());
-            match app.store.update(&self.name, etag, &Secret::from(sealed), &self.by, app.now()) {
+            match app.store.update(name, etag, &Secret::from(sealed), &by, app.now()) {
                 Ok(environment) => return Ok(environment.latest),
                 Err(StoreError::Changed(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(StoreError::Changed(self.name.clone()).into())
+        Err(StoreError::Changed(name.clone()).into())
     }
 }
 

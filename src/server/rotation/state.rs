@@ -20,6 +20,10 @@ use crate::{
     yaml::{self, Dialect, Node, NodeKind, esc_string},
 };
 
+/// Bounds of what one state is expected to grow by when it is rotated, sealed, in bytes.
+const LEAST_GROWTH: usize = 2 << 10;
+const MOST_GROWTH: usize = 8 << 10;
+
 /// A rotator in a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Site {
@@ -143,6 +147,19 @@ impl Site {
 pub(super) fn sample() -> Value {
     let text = Value { kind: Kind::String(Secret::from("x")), secret: true };
     Value { kind: Kind::Object([("current".to_owned(), text)].into()), secret: true }
+}
+
+/// How much larger a sealed definition may become by new states. What nobody can know is guessed: a state doubles (what was
+/// current is kept as the previous one), within bounds, and a first one is like those that services give, keys and chains.
+pub(super) fn growth(text: &str, sites: &[Site]) -> usize {
+    let Ok(document) = single(text) else { return 0 };
+    let of = |site: &Site| {
+        let NodeKind::Mapping(pairs, _) = &site.find(&document).and_then(call)?.kind else { return None };
+        let (_, old) = pairs.iter().find(|(key, _)| esc_string(key) == Some("state"))?;
+        let length = end_of(text, old).saturating_sub(old.start.byte);
+        Some(length.clamp(LEAST_GROWTH, MOST_GROWTH))
+    };
+    sites.iter().map(|site| of(site).unwrap_or(MOST_GROWTH)).sum()
 }
 
 /// Writes states into a definition, in the clear: the caller seals them.

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, patch, post},
 };
-use http::{StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -140,16 +140,18 @@ fn of_revisions() -> Router<Arc<App>> {
         .route(&path("/{version}/tags"), get(revisions::tags))
 }
 
+/// The access token that a request shows.
+fn access_token(headers: &HeaderMap) -> Option<&[u8]> {
+    let header = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = header.split_at_checked(b"token ".len())?;
+    scheme.eq_ignore_ascii_case(b"token ").then(|| token.trim_ascii())
+}
+
 impl FromRequestParts<Arc<App>> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let header = parts.headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        let token = header
-            .and_then(|value| value.split_at_checked(b"token ".len()))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"token "))
-            .map(|(_, token)| token.trim_ascii());
-        match token {
+        match access_token(&parts.headers) {
             Some(token) => {
                 let principal = app.tokens.authenticate(token, app.clock.now())?;
                 noted(parts).principal(&principal, app.tokens.name(token));

@@ -20,8 +20,9 @@ use super::{
         names::EnvironmentName,
         principal::Principal,
     },
-    AppState, ENVIRONMENT, MAX_BODY, MAX_DEFINITION,
+    AppState, ENVIRONMENT, MAX_BODY, MAX_DEFINITION, access_token,
 };
+use crate::secret::Secret;
 
 /// Longest time for one request. Evaluation takes milliseconds; reading a file may hang on a network disk.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,6 +83,7 @@ pub(super) async fn observe(State(app): AppState, mut request: Request, next: Ne
     let peer = request.extensions().get::<Peer>().copied();
     let noted = Noted::default();
     request.extensions_mut().insert(noted.clone());
+    let shown = access_token(request.headers()).map(|token| Secret::new(token.to_vec()));
     let limit = limit(&method, route.as_deref());
     let response = if announces_more(&request, limit) {
         too_large(limit).into_response()
@@ -91,6 +93,14 @@ pub(super) async fn observe(State(app): AppState, mut request: Request, next: Ne
         })
     };
     let action = route.as_deref().and_then(|route| audit::action(&method, route));
+    // Refused before anybody has asked for the token: who has a valid one is no stranger to the audit log.
+    if let Some(token) = shown
+        && noted.0.principal.get().is_none()
+        && response.status().as_u16() >= 400
+        && let Ok(principal) = app.tokens.authenticate(token.expose(), app.clock.now())
+    {
+        noted.principal(&principal, app.tokens.name(token.expose()));
+    }
     let response = match action {
         Some(action) if app.audit.is_some() => record(&app, action, &noted, peer, response).await,
         _ => response,

@@ -1,6 +1,6 @@
 //! `POST /api/oauth/token`: an identity token for an access token (RFC 8693), as a form or as JSON.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Extension, Request, State},
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{
     super::{
+        App,
         error::{ApiError, json_response},
         identity::{Asked, Identity, organization_of},
         policy::Policy,
@@ -62,9 +63,7 @@ pub(super) async fn exchange(
                        `esc-injector server token create --admin`";
         return Err(ApiError::new(StatusCode::FORBIDDEN, message));
     }
-    if check_organization(&organization).is_ok() {
-        noted.organization(&organization);
-    }
+    note(&app, &noted, &organization).await?;
     let (name, now) = (organization.clone(), app.clock.now());
     let asked = Asked { organization: &organization, token_type: &token_type, token: &subject_token };
     let Identity { subject, named, max_expiration } = app.issuers.verify(asked, now).await?;
@@ -86,6 +85,20 @@ pub(super) async fn exchange(
         "scope": if admin { ADMIN.to_owned() } else { token_type.scope() },
     });
     Ok(json_response(StatusCode::OK, body.to_string().into_bytes()))
+}
+
+/// Notes what is asked for. A stranger makes up names without end: what does not exist is no target of its own.
+async fn note(app: &Arc<App>, noted: &Noted, organization: &str) -> Result<(), ApiError> {
+    if check_organization(organization).is_err() {
+        return Ok(());
+    }
+    let name = organization.to_owned();
+    if app.blocking(move |app| Ok(app.store.has_organization(&name)?)).await? {
+        noted.organization(organization);
+    } else {
+        noted.detail(format!("there is no organization `{organization}`"));
+    }
+    Ok(())
 }
 
 impl Exchange {

@@ -67,6 +67,17 @@ impl Files {
         Ok(Self { root, organizations, tags })
     }
 
+    /// The same for a store that begins with what is there, and may have other organizations beside that. Of all that are
+    /// named, one at least has to be there: `--dir` is given for something.
+    pub(in crate::server) fn to_import(
+        directory: &Path,
+        organizations: &[String],
+    ) -> Result<Self, ConfigError> {
+        let is_there = |name: &&String| directory.join(name).is_dir();
+        let there: Vec<_> = organizations.iter().filter(is_there).cloned().collect();
+        Self::new(directory, if there.is_empty() { organizations.to_vec() } else { there })
+    }
+
     /// Every environment, for another store.
     pub(in crate::server) fn all(&self) -> Result<Vec<(EnvironmentName, Secret)>, StoreError> {
         let mut all = Vec::new();
