@@ -244,11 +244,15 @@ fn misspelt_prefixes_are_found() {
 
 #[test]
 fn who_names_nothing_to_check_is_told() {
-    for input in ["", "# nothing\n", "just words\n", "---\n---\n"] {
+    for input in ["", "# nothing\n", "just words\n", "- just\n- words\n", "---\n---\n"] {
         let said = check(&[], input);
         assert!(said.code == 0 && said.out.contains("warning[ESC706]"), "{input:?}: {said:?}");
         assert_eq!(check(&["--strict"], input).code, 65, "{input:?}");
     }
+    // What `kubectl get -o yaml` prints of a namespace that has none.
+    let none = "apiVersion: v1\nitems: []\nkind: List\nmetadata: {resourceVersion: \"\"}\n";
+    let said = check(&["--strict"], none);
+    assert_eq!((said.code, said.out.as_str()), (0, "0 objects, 0 ask for injection, 0 errors, 0 warnings\n"));
 }
 
 #[test]
