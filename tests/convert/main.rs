@@ -220,21 +220,21 @@ fn what_the_webhook_would_refuse_stays_as_it_was() {
 #[test]
 fn pods_of_other_operators_are_converted_with_a_note() {
     let reads = "command: [/app], env: [{name: X, valueFrom: {secretKeyRef: {name: dbs, key: KEY}}}]";
-    let workload = |kind: &str| {
-        format!(
-            "kind: {kind}\nmetadata: {{name: web, namespace: shop}}\nspec: {{template: {{spec: {{containers: [{{name: app, image: shop, {reads}}}]}}}}}}\n"
-        )
-    };
-    let told = |kind: &str| {
-        let output = run(&["convert", "--output", "json"], &format!("{DBS}{}", workload(kind)));
+    let told = |kind: &str, container: &str| {
+        let workload = format!(
+            "kind: {kind}\nmetadata: {{name: web, namespace: shop}}\nspec: {{template: {{spec: {{containers: [{{{container}image: shop, {reads}}}]}}}}}}\n"
+        );
+        let output = run(&["convert", "--output", "json"], &format!("{DBS}{workload}"));
         let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(whole["converted"], serde_json::json!([format!("{kind} shop/web")]), "{whole}");
         let findings = whole["findings"].as_array().unwrap().clone();
         let is_it = |finding: &&Value| finding["what"].as_str().unwrap().contains("Kubernetes' own");
         findings.iter().find(is_it).map(|finding| finding["level"].clone())
     };
-    assert_eq!(told("Rollout"), Some("note".into()));
-    assert_eq!(told("Deployment"), None);
+    assert_eq!(told("Rollout", "name: app, "), Some("note".into()));
+    assert_eq!(told("Deployment", "name: app, "), None);
+    // Knative's containers need no name.
+    assert_eq!(told("Service", ""), Some("note".into()));
 }
 
 /// The documents of a stream, by another reader than ours.
