@@ -1,4 +1,4 @@
-//! Text for people: lists that stay short, and lines that fit.
+//! Text for people: lists that stay short, lines that fit, and articles.
 
 /// The first of many names, and how many more there are.
 pub fn some<T: AsRef<str>>(names: &[T], most: usize) -> String {
@@ -8,6 +8,13 @@ pub fn some<T: AsRef<str>>(names: &[T], most: usize) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// A noun with its article.
+pub fn a(noun: &str) -> String {
+    let vowels = ['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u'];
+    let article = if noun.starts_with(vowels) { "an" } else { "a" };
+    format!("{article} {noun}")
 }
 
 /// A text in lines of at most so many characters, all but the first indented. A word that is too long has a line of its
@@ -29,13 +36,19 @@ pub fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{some, wrapped};
+    use super::{a, some, wrapped};
 
     #[test]
     fn long_lists_end_with_how_many_more_there_are() {
         assert_eq!(some(&["a", "b"], 2), "a, b");
         assert_eq!(some(&["a", "b", "c", "d"], 2), "a, b and 2 more");
         assert_eq!(some::<&str>(&[], 2), "");
+    }
+
+    #[test]
+    fn nouns_have_the_article_of_their_sound() {
+        let nouns = ["Pod", "Ingress", "object without a kind"].map(a);
+        assert_eq!(nouns, ["a Pod", "an Ingress", "an object without a kind"]);
     }
 
     #[test]

@@ -59,13 +59,23 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let format = args.output;
     check(args).map_err(|failure| match format {
         Format::Text => failure,
-        Format::Json => failure.with_document(json::value(&[], &Summary::default())),
+        Format::Json => failure.with_document(nothing()),
         Format::Github => {
-            // What keeps it from being written may be what is reported already.
-            let _ = output::print(|out| writeln!(out, "{}", github::failure(failure.message())));
+            tell_github(failure.message());
             failure
         }
     })
+}
+
+/// The document in which nothing was found, nor looked at.
+pub fn nothing() -> serde_json::Value {
+    json::value(&[], &Summary::default())
+}
+
+/// Shows in a pull request what kept everything from being checked.
+pub fn tell_github(message: &str) {
+    // What keeps it from being written may be what is reported already.
+    let _ = output::print(|out| writeln!(out, "{}", github::failure(message)));
 }
 
 fn check(mut args: Args) -> Result<ExitCode, Failure> {

@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (format, is_strict) = (args.output, args.strict);
     let conversion = match (convert(args), format) {
         (Err(failure), OutputFormat::Json) => {
-            return Err(failure.with_document(as_json(&Conversion::default())));
+            return Err(failure.with_document(nothing()));
         }
         (result, _) => result?,
     };
@@ -84,6 +84,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The document in which nothing was converted.
+pub fn nothing() -> Value {
+    as_json(&Conversion::default())
 }
 
 fn convert(args: Args) -> Result<Conversion, Failure> {

@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Ok::<_, Failure>(doctor::examine(client, &settings).await)
     });
     let checks = match (checks, args.output) {
-        (Err(failure), OutputFormat::Json) => return Err(failure.with_document(as_json(&[]))),
+        (Err(failure), OutputFormat::Json) => return Err(failure.with_document(nothing())),
         (checks, _) => checks?,
     };
     match args.output {
@@ -96,6 +96,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         OutputFormat::Json => output::print_json(&as_json(&checks))?,
     }
     Ok(exit(&checks).into())
+}
+
+/// The document in which nothing was checked.
+pub fn nothing() -> Value {
+    as_json(&[])
 }
 
 async fn client(context: Option<String>) -> Result<Client, Failure> {

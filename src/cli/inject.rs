@@ -23,7 +23,7 @@ use crate::{
         },
         rewrite::{self, Injected, Rewritten},
         stream::{Stream, StreamError},
-        workload::{self, Template},
+        workload,
     },
     yaml,
 };
@@ -141,13 +141,13 @@ fn print_diffs(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
 fn print_explanations(out: &mut dyn Write, rewritten: &[Rewritten]) -> io::Result<()> {
     let done = rewritten.iter().filter_map(|object| Some((object, object.result.as_ref().ok()?)));
     for (index, (object, injected)) in done.enumerate() {
-        let Some(Template { pod, .. }) = workload::pod(&injected.after) else { continue };
-        let plan = check::plan_of(pod).filter(|_| injected.asks);
+        let Some(pod) = workload::pod(&injected.after).map(|template| template.named()) else { continue };
+        let plan = check::plan_of(&pod).filter(|_| injected.asks);
         if index > 0 {
             writeln!(out)?;
         }
         let Rewritten { name, namespace, .. } = object;
-        explain::write(out, &Explained { name, namespace, pod, plan: plan.as_ref() }, output::width())?;
+        explain::write(out, &Explained { name, namespace, pod: &pod, plan: plan.as_ref() }, output::width())?;
     }
     Ok(())
 }

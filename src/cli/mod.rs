@@ -79,20 +79,35 @@ fn misused(error: &clap::Error) -> Exit {
         .map(|word| word.to_string_lossy().into_owned())
         .take_while(|word| word != "--")
         .collect();
-    let has_document = words.first().is_some_and(|command| {
-        matches!(command.as_str(), "check" | "convert" | "doctor" | "explain" | "version")
-    });
-    let pairs = words.iter().zip(words.iter().skip(1));
-    let wants_json = words
-        .iter()
-        .any(|word| matches!(word.as_str(), "--output=json" | "-ojson" | "-o=json" | "--json"))
-        || pairs.clone().any(|(flag, value)| matches!(flag.as_str(), "--output" | "-o") && value == "json");
-    if has_document && wants_json {
-        let text = error.render().to_string();
-        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-        let _ = Failure::new(Exit::Usage, message).with_document(serde_json::json!({}));
+    let command = words.first().map(String::as_str).unwrap_or_default();
+    let text = error.render().to_string();
+    let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let document = match command {
+        "check" => Some(check::nothing()),
+        "convert" => Some(convert::nothing()),
+        "doctor" => Some(doctor::nothing()),
+        "explain" | "version" => Some(serde_json::json!({})),
+        _ => None,
+    };
+    if command == "check" && wants(&words, "github") {
+        check::tell_github(message);
+    } else if let Some(document) =
+        document.filter(|_| wants(&words, "json") || words.iter().any(|word| word == "--json"))
+    {
+        let _ = Failure::new(Exit::Usage, message).with_document(document);
     }
     Exit::Usage
+}
+
+/// Whether the words ask for a format.
+fn wants(words: &[String], format: &str) -> bool {
+    let is_flag = |word: &str| matches!(word, "--output" | "-o");
+    let mut pairs = words.iter().zip(words.iter().skip(1));
+    let attached = |word: &String| {
+        let value = word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o"));
+        value.is_some_and(|value| value.trim_start_matches('=') == format)
+    };
+    words.iter().any(attached) || pairs.any(|(flag, value)| is_flag(flag) && value == format)
 }
 
 /// Parses the command line, runs the subcommand, and maps its result to an exit code.

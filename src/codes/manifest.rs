@@ -33,14 +33,14 @@ super::codes! {
     }
     EMPTY = "ESC706" {
         title: "Nothing to check",
-        cause: "There is no manifest in what was named or piped in: it is empty, or has comments only. Of a directory, only its own files that end in .yaml, .yml or .json are read, and none of those below it.",
+        cause: "There is no manifest in what was named or piped in: it is empty, has comments only, or is no object and no list of objects. Of a directory, only its own files that end in .yaml, .yml or .json are read, and none of those below it.",
         fix: "Check the path; name directories below one by one; in a pipe, look at what the command before it prints.",
         example: "esc-injector check -f manifests -f manifests/prod",
     }
     UNKNOWN_TEMPLATE = "ESC707" {
-        title: "A pod template that was not checked",
-        cause: "The object is of a kind that Kubernetes does not bring along, and has annotations of esc.pulumi.com deeper than at spec.template, which is where such kinds are looked into. If its operator makes pods with them, the webhook decides on those pods all the same.",
-        fix: "To have it checked, write a Pod with the same metadata and spec, and check that.",
+        title: "Annotations that were not checked",
+        cause: "The object is of a kind that Kubernetes does not bring along, and has annotations of esc.pulumi.com in metadata with no pod's spec beside it. If its operator puts them on pods, the webhook decides on those pods all the same.",
+        fix: "Where no pod gets them, take them out. Where pods do, give `check` a Pod with the metadata and spec that they will have, in place of the object.",
         example: "kind: Pod\nmetadata:\n  annotations:\n    esc.pulumi.com/environment: acme/shop/prod\nspec:\n  containers:\n    - {name: app, image: shop, command: [/app]}",
     }
 }

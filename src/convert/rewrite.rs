@@ -29,7 +29,11 @@ pub fn workload(
     options: &Options,
     report: &mut Report,
 ) -> Option<Outcome> {
-    let Template { path, pod: template, .. } = workload::pod(object)?;
+    let found = workload::pod(object)?;
+    let mut named = object.clone();
+    *found.path.iter().try_fold(&mut named, |value, key| value.get_mut(*key))? = found.named().into_owned();
+    let object = &named;
+    let Template { path, pod: template, is_known, .. } = workload::pod(object)?;
     let spec = template.get("spec")?;
     let (namespace, _) = object::namespaced(object, &options.namespace);
     let (uses, bound) = uses::find(spec, &namespace, names);
@@ -101,6 +105,13 @@ pub fn workload(
     let mut at = report.at(manifest);
     for (field, what) in moved {
         at.left(&field, what, "tell the application, or link the one to the other");
+    }
+    if !is_known {
+        at.note(
+            "",
+            "its kind is not one of Kubernetes' own; spec.template was taken for its pod's",
+            "see that its operator puts the template's annotations on its pods before you delete what makes the Secret",
+        );
     }
     tell(&delivery, &warnings, &mut at);
     Some(Outcome { value: changed, changed: true })

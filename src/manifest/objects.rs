@@ -15,6 +15,11 @@ pub fn items(value: &Value) -> Option<(Option<&'static str>, &Vec<Value>)> {
     Some((None, value.as_array()?))
 }
 
+/// Whether it is a List, and of nothing.
+pub fn is_empty_list(value: &Value) -> bool {
+    items(value).is_some_and(|(key, items)| key.is_some() && items.is_empty())
+}
+
 /// Shows every object, with what leads to it.
 pub fn visit<'v>(value: &'v Value, see: &mut impl FnMut(&'v Value, &[Step])) {
     below(value, &mut Vec::new(), see);

@@ -85,7 +85,8 @@ fn rewrite_object(
     default_namespace: &str,
     namespaces: &BTreeMap<String, Namespace>,
 ) -> Option<Rewritten> {
-    let Template { path, pod, is_known, .. } = workload::pod(object)?;
+    let template = workload::pod(object)?;
+    let Template { path, is_known, .. } = template;
     let namespace =
         object.get("metadata").and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
     let namespace = namespace.unwrap_or(default_namespace);
@@ -97,7 +98,7 @@ fn rewrite_object(
         api_server: None,
         policy,
     };
-    let (asks, patch, warnings) = match inject::inject(pod, &context) {
+    let (asks, patch, warnings) = match inject::inject(&template.named(), &context) {
         Outcome::Skipped { warnings } => (false, Patch(Vec::new()), warnings),
         Outcome::Injected { patch, warnings } => (true, below(path, patch.into()), warnings),
         Outcome::Refused(problems) => {

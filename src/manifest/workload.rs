@@ -1,5 +1,7 @@
 //! Which kinds make pods, and where they keep the pod's template.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 /// The members that lead from an object of this kind to its pod; `None` for a kind that makes no pods.
@@ -40,6 +42,37 @@ pub fn pod(object: &Value) -> Option<Template<'_>> {
     let pod = template(USUAL, object)?;
     pod.get("spec")?.get("containers")?.as_array()?;
     Some(Template { kind: USUAL, path: pod_path(USUAL)?, pod, is_known: false })
+}
+
+impl<'v> Template<'v> {
+    /// The pod as its operator will make it, as far as that is known: with names for containers that have none. Knative
+    /// gives such names, and Kubernetes wants them of its own kinds.
+    pub fn named(&self) -> Cow<'v, Value> {
+        if self.is_known {
+            return Cow::Borrowed(self.pod);
+        }
+        let mut pod = self.pod.clone();
+        for (list, word) in [("initContainers", "init-container"), ("containers", "user-container")] {
+            let containers = pod.get_mut("spec").and_then(|spec| spec.get_mut(list));
+            give_names(containers.and_then(Value::as_array_mut).map_or(&mut [][..], Vec::as_mut_slice), word);
+        }
+        Cow::Owned(pod)
+    }
+}
+
+/// Names for those that have none: the word, or with a number where there are several. Anything else that is no name is
+/// left for the judge.
+fn give_names(containers: &mut [Value], word: &str) {
+    let name = |container: &Value| container.get("name").and_then(Value::as_str).map(str::to_owned);
+    let taken: Vec<String> = containers.iter().filter_map(name).collect();
+    let is_alone = containers.len() == 1;
+    let mut free = (0..).map(|number| format!("{word}-{number}")).filter(|name| !taken.contains(name));
+    for container in containers.iter_mut().filter_map(Value::as_object_mut) {
+        let is_unnamed = container.get("name").is_none_or(|name| name.is_null() || name == "");
+        if is_unnamed && let Some(name) = Some(word.to_owned()).filter(|_| is_alone).or_else(|| free.next()) {
+            container.insert("name".to_owned(), Value::String(name));
+        }
+    }
 }
 
 /// The pod, or pod template, of an object of this kind.

@@ -277,9 +277,56 @@ fn is_test(text: &str, name: &str) -> bool {
     attributes.contains("#[test]") || attributes.contains("#[tokio::test")
 }
 
-/// The names of all functions.
-fn functions(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices("fn ").filter_map(|(at, _)| text[at + 3..].split(['(', '<']).next())
+/// Whether a text has a word, whole: `ESC60` is none of `ESC601`.
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word)
+}
+
+/// What stands at the left margin of a file beside its tests: tables and helpers, by name, with their texts.
+fn beside(text: &str) -> Vec<(&str, &str)> {
+    let mut items: Vec<(&str, &str)> = Vec::new();
+    for keyword in ["fn ", "const ", "static "] {
+        for (at, _) in text.match_indices(keyword) {
+            let line = text[..at].rfind('\n').map_or(0, |at| at + 1);
+            let indent = text[line..].len() - text[line..].trim_start_matches(' ').len();
+            let (indent, before) = text[line..at].split_at(indent.min(at - line));
+            if !before.split_whitespace().all(|word| ["async", "pub", "const"].contains(&word)) {
+                continue;
+            }
+            let name = text[at + keyword.len()..].split(|c: char| !c.is_alphanumeric() && c != '_').next();
+            let rest = &text[at..];
+            let first = rest.find('\n').unwrap_or(rest.len());
+            // To the line that closes it, which is the only one for a short constant.
+            let closes = |end: &str| rest.find(&format!("\n{indent}{end}"));
+            let end = if rest[..first].ends_with(';') {
+                Some(first)
+            } else if keyword == "fn " {
+                closes("}\n")
+            } else {
+                closes("]").into_iter().chain(closes("}")).min()
+            };
+            if let (Some(name), Some(end)) = (name.filter(|name| !name.is_empty()), end) {
+                items.push((name, &rest[..end]));
+            }
+        }
+    }
+    items
+}
+
+#[test]
+fn only_whole_words_prove_anything() {
+    assert!(has_word("[\"ESC601\"]", "ESC601") && has_word("codes::REFUSED,", "REFUSED"));
+    assert!(!has_word("\"ESC6011\"", "ESC601") && !has_word("NOT_REFUSED", "REFUSED"));
+    let text = "const TABLE: &[&str] = &[\n    \"ESC1\",\n];\nfn helper() {\n    \"ESC2\"\n}\n#[test]\nfn one() {\n    other_helper(TABLE)\n}\n";
+    assert!(is_about(text, "one", &["ESC1"]));
+    assert!(!is_about(text, "one", &["ESC2"]), "it names no `helper`");
+}
+
+/// Whether a test says one of the words, or a table or helper that it names does.
+fn is_about(text: &str, test: &str, words: &[&str]) -> bool {
+    let says = |body: &str| words.iter().any(|word| has_word(body, word));
+    let Some(body) = function(text, test) else { return false };
+    says(body) || beside(text).iter().any(|(name, item)| *name != test && has_word(body, name) && says(item))
 }
 
 /// The name of the code's constant, which unit tests use.
@@ -303,12 +350,10 @@ fn the_tests_that_are_named_are_there_and_are_about_the_code() {
     for &(id, file, provokes, mends) in TESTS {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let code = codes::find(id).unwrap_or_else(|| panic!("{id}"));
-        let body = function(&text, provokes).unwrap_or_else(|| panic!("{id}: {file} has no {provokes}"));
-        let is_named = |body: &str| body.contains(id) || body.contains(&constant(code));
-        // It may be in a table or a helper beside the test.
-        let helpers = functions(&text).filter(|name| body.contains(&format!("{name}(")));
-        let mut bodies = helpers.filter_map(|name| function(&text, name));
-        assert!(is_named(body) || bodies.any(is_named), "{id}: {provokes} of {file} is not about it");
+        assert!(
+            is_about(&text, provokes, &[id, &constant(code)]),
+            "{id}: {provokes} of {file} is not there, or not about it"
+        );
         for name in [provokes, mends] {
             assert!(name == SAME || is_test(&text, name), "{id}: {file} has no test {name}");
         }

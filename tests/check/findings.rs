@@ -149,14 +149,58 @@ fn annotations_beside_the_pod_are_found() {
             "kind: Rollout\nmetadata: {name: r}\nspec:\n  template:\n    metadata: {annotations: {esc.pulumi.com/environment: acme}}\n    spec: {containers: [{name: a, command: [x]}]}\n",
             vec!["error ESC104 5:58 acme"],
         ),
-        // One that keeps its pods where nobody here looks.
+        // One that keeps its pods where only it knows.
         (
             "kind: ScaledJob\nmetadata: {name: r}\nspec:\n  jobs:\n  - template:\n      metadata: {annotations: {esc.pulumi.com/environment: acme}}\n      spec: {containers: [{name: a, command: [x]}]}\n",
-            vec!["warning ESC707 6:32 esc.pulumi.com/environment"],
+            vec!["error ESC104 6:60 acme"],
+        ),
+        // One that says of its pods only what is to be added.
+        (
+            "kind: Kafka\nmetadata: {name: r}\nspec:\n  kafka:\n    template:\n      pod:\n        metadata: {annotations: {esc.pulumi.com/environment: acme}}\n",
+            vec!["warning ESC707 7:34 esc.pulumi.com/environment"],
+        ),
+        // What operators write on a Secret is on no pod.
+        (
+            "kind: SealedSecret\nmetadata: {name: e}\nspec: {template: {metadata: {annotations: {esc.pulumi.com/environment: acme}}}}\n",
+            vec![],
+        ),
+        (
+            "kind: ExternalSecret\nmetadata: {name: e}\nspec: {target: {template: {metadata: {annotations: {esc.pulumi.com/environment: acme}}}}}\n",
+            vec![],
+        ),
+        (
+            "kind: ClusterExternalSecret\nmetadata: {name: e}\nspec: {externalSecretSpec: {target: {template: {metadata: {annotations: {esc.pulumi.com/environment: acme}}}}}}\n",
+            vec![],
         ),
     ] {
         assert_eq!(found(text), expected, "{text}");
     }
+}
+
+#[test]
+fn pods_are_judged_wherever_other_operators_keep_their_templates() {
+    let task = |name: &str, environment: &str| {
+        format!(
+            "  - name: {name}\n    template:\n      metadata: {{annotations: {{esc.pulumi.com/environment: {environment}}}}}\n      spec: {{containers: [{{name: a, command: [x]}}]}}\n"
+        )
+    };
+    let job = |tasks: &str| {
+        format!(
+            "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nmetadata: {{name: v, namespace: shop}}\nspec:\n  tasks:\n{tasks}"
+        )
+    };
+    let good = job(&(task("a", "acme/shop/prod") + &task("b", "acme/shop/prod")));
+    let said = check(&["--strict"], &good);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.starts_with("1 object, 1 asks for injection, 0 errors, 0 warnings"), "{said:?}");
+    let bad = job(&(task("a", "acme/shop/prod") + &task("b", "acme")));
+    assert_eq!(found(&bad), ["error ESC104 12:60 acme"]);
+    let finding = &json(&[], &bad)["findings"][0];
+    assert_eq!((&finding["object"], &finding["namespace"]), (&"Job/v".into(), &"shop".into()));
+    // Namespaces count for them as for all pods.
+    let closed = format!("{good}---\nkind: Namespace\nmetadata: {{name: shop}}\n");
+    let message = json(&[], &closed)["findings"][0]["message"].to_string();
+    assert!(message.contains("and Job/v asks for injection"), "{message}");
 }
 
 #[test]
@@ -244,11 +288,15 @@ fn misspelt_prefixes_are_found() {
 
 #[test]
 fn who_names_nothing_to_check_is_told() {
-    for input in ["", "# nothing\n", "just words\n", "---\n---\n"] {
+    for input in ["", "# nothing\n", "just words\n", "- just\n- words\n", "---\n---\n"] {
         let said = check(&[], input);
         assert!(said.code == 0 && said.out.contains("warning[ESC706]"), "{input:?}: {said:?}");
         assert_eq!(check(&["--strict"], input).code, 65, "{input:?}");
     }
+    // What `kubectl get -o yaml` prints of a namespace that has none.
+    let none = "apiVersion: v1\nitems: []\nkind: List\nmetadata: {resourceVersion: \"\"}\n";
+    let said = check(&["--strict"], none);
+    assert_eq!((said.code, said.out.as_str()), (0, "0 objects, 0 ask for injection, 0 errors, 0 warnings\n"));
 }
 
 #[test]

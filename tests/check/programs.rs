@@ -89,10 +89,12 @@ fn whoever_asks_for_json_gets_one_document_that_says_what_failed() {
         "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: e}\nspec: {data: []}\n";
     for (arguments, input, code, words, member) in [
         // The command line.
-        (&["check", "--output", "json", "--frob"] as &[&str], "", 64, "--frob", None),
-        (&["check", "-ojson", "--min-kubelet", "x"], "", 64, "min-kubelet", None),
+        (&["check", "--output", "json", "--frob"] as &[&str], "", 64, "--frob", Some("findings")),
+        (&["check", "-ojson", "--min-kubelet", "x"], "", 64, "min-kubelet", Some("summary")),
+        (&["convert", "--output", "json", "--frob"], "", 64, "--frob", Some("manifests")),
+        (&["explain", "--output", "json", "--frob"], "", 64, "--frob", None),
         (&["version", "--json", "--frob"], "", 64, "--frob", None),
-        (&["doctor", "--output=json", "--address", "nowhere"], "", 64, "address", None),
+        (&["doctor", "--output=json", "--address", "nowhere"], "", 64, "address", Some("checks")),
         // What it names.
         (&["check", "-o", "json", "--ca-file", "missing.pem"], GOOD, 78, "missing.pem", Some("findings")),
         (&["check", "-o", "json", "--default", "timeout=soon"], GOOD, 78, "ESC106", Some("summary")),
@@ -118,6 +120,20 @@ fn whoever_asks_for_json_gets_one_document_that_says_what_failed() {
     }
     let said = run(directory.path(), &["check", "-o", "json", "--default", "timeout=soon"], GOOD);
     assert_eq!(document(&said)["error"]["codes"], serde_json::json!(["ESC106"]));
+    // A command line that can't be read comes to the same document as any other failure.
+    let members = |arguments: &[&str]| {
+        let said = run(directory.path(), arguments, GOOD);
+        let members: Vec<_> = document(&said).as_object().unwrap().keys().cloned().collect();
+        members
+    };
+    for (wrong, failing) in [
+        (&["check", "-o", "json", "--frob"], &["check", "-o", "json", "--default=timeout=soon"] as &[&str]),
+        (&["convert", "--output", "json", "--frob"], &["convert", "--output", "json", "-f", "missing.yaml"]),
+        (&["doctor", "--output", "json", "--frob"], &["doctor", "--output", "json"]),
+        (&["explain", "--output", "json", "--frob"], &["explain", "--output", "json", "999"]),
+    ] {
+        assert_eq!(members(wrong), members(failing), "{wrong:?}");
+    }
     // What is not asked for is not printed.
     for arguments in
         [&["check", "--frob"] as &[&str], &["get", "-f", "json", "--output", "json"], &["explain", "999"]]
@@ -167,6 +183,14 @@ fn github_shows_what_kept_everything_from_being_checked() {
     assert_eq!(said.code, 78);
     let line = said.out.lines().next().unwrap();
     assert!(line.starts_with("::error title=esc-injector check::--ca-file missing.pem"), "{said:?}");
+    for format in [&["-o", "github"] as &[&str], &["-ogithub"], &["--output=github"]] {
+        let said = check_with(directory.path(), &[format, &["--frob"]].concat(), &[], "");
+        assert_eq!(said.code, 64, "{said:?}");
+        assert_eq!(
+            said.out, "::error title=esc-injector check::unexpected argument '--frob' found\n",
+            "{said:?}"
+        );
+    }
 }
 
 fn run(directory: &std::path::Path, arguments: &[&str], input: &str) -> Said {

@@ -217,6 +217,26 @@ fn what_the_webhook_would_refuse_stays_as_it_was() {
     assert_eq!(whole["replaced"].as_array().unwrap().len(), 2, "{whole}");
 }
 
+#[test]
+fn pods_of_other_operators_are_converted_with_a_note() {
+    let reads = "command: [/app], env: [{name: X, valueFrom: {secretKeyRef: {name: dbs, key: KEY}}}]";
+    let told = |kind: &str, container: &str| {
+        let workload = format!(
+            "kind: {kind}\nmetadata: {{name: web, namespace: shop}}\nspec: {{template: {{spec: {{containers: [{{{container}image: shop, {reads}}}]}}}}}}\n"
+        );
+        let output = run(&["convert", "--output", "json"], &format!("{DBS}{workload}"));
+        let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(whole["converted"], serde_json::json!([format!("{kind} shop/web")]), "{whole}");
+        let findings = whole["findings"].as_array().unwrap().clone();
+        let is_it = |finding: &&Value| finding["what"].as_str().unwrap().contains("Kubernetes' own");
+        findings.iter().find(is_it).map(|finding| finding["level"].clone())
+    };
+    assert_eq!(told("Rollout", "name: app, "), Some("note".into()));
+    assert_eq!(told("Deployment", "name: app, "), None);
+    // Knative's containers need no name.
+    assert_eq!(told("Service", ""), Some("note".into()));
+}
+
 /// The documents of a stream, by another reader than ours.
 fn serde_saphyr_documents(text: &str) -> Vec<Value> {
     text.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()

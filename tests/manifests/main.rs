@@ -105,6 +105,45 @@ fn kinds_of_other_operators_are_injected_where_check_judges_them() {
 }
 
 #[test]
+fn containers_that_get_their_names_of_their_operator_keep_nothing_from_being_injected() {
+    let knative = |annotations: &str, containers: &str| {
+        format!(
+            "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {{name: k}}\nspec:\n  template:\n    metadata: {{annotations: {{{annotations}}}}}\n    spec: {{containers: [{containers}]}}\n"
+        )
+    };
+    let asking = "esc.pulumi.com/environment: acme/shop/prod";
+    for (annotations, containers, names) in [
+        ("", "{image: i}", &[] as &[&str]),
+        (asking, "{image: i, command: [x]}", &["user-container"]),
+        (
+            asking,
+            "{command: [x]}, {name: user-container-0, command: [x]}, {command: [x]}",
+            &["user-container-0", "user-container-1", "user-container-2"],
+        ),
+    ] {
+        let service = knative(annotations, containers);
+        let stream = format!("{service}---\n{}", workload("Pod"));
+        let output = run(&["inject"], &stream);
+        let injected = stdout(&output);
+        let agents = if names.is_empty() { 1 } else { 2 };
+        assert_eq!(injected.matches("name: esc-agent").count(), agents, "{output:?}");
+        assert!(injected.contains("kind: Pod"), "{output:?}");
+        // What has been done is not done again, nor refused.
+        assert_eq!(stdout(&run(&["inject"], &injected)), injected, "{service}");
+        let said = run(&["check"], &service);
+        assert!(said.status.success() && stdout(&said).contains("0 errors, 0 warnings"), "{said:?}");
+        let explained = stdout(&run(&["inject", "--explain"], &service));
+        for name in names {
+            assert!(explained.contains(name), "{name}: {explained}");
+        }
+    }
+    // Of Kubernetes' own kinds the API server refuses them.
+    let pod = "kind: Pod\nmetadata: {annotations: {esc.pulumi.com/environment: a/b/c}}\nspec: {containers: [{command: [x]}]}\n";
+    let output = run(&["inject"], pod);
+    assert!(stderr(&output).contains("[ESC211]"), "{output:?}");
+}
+
+#[test]
 fn keeps_documents_in_order_and_untouched_ones_to_the_letter() {
     let input = format!(
         "# first\nkind: ConfigMap\ndata: {{mode: 0644}}   # as written\n---\n---\n{}---\nkind: Service\n",

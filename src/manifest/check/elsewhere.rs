@@ -1,11 +1,12 @@
-//! Annotations of ours deep in objects whose kind only its own operator knows. Its pods are injected like all others, and
-//! nobody here can say which they will be: silence would look like consent.
+//! Annotations of ours deep in objects whose kind only its own operator knows. Its pods are injected like all others:
+//! metadata beside a pod's spec is judged as a pod template. Of other metadata nobody here can say what it is for, and
+//! silence would look like consent.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{Object, misplaced::a, pod::Checker};
+use super::{Object, pod::Checker};
 use crate::{
     codes::manifest as codes,
     inject::keys::{Key, PREFIX},
@@ -13,8 +14,9 @@ use crate::{
         finding::Severity,
         locate::{Part, Step},
         objects::texts,
-        workload,
+        workload::{self, Template},
     },
+    prose::a,
 };
 
 /// Looks for them, but where the object is known to keep its pod.
@@ -28,7 +30,19 @@ pub fn check(checker: &mut Checker<'_, '_>, object: &Object<'_>) {
         template.into_iter().flat_map(|template| template.path).map(|&key| key.into()).collect();
     let mut found = Vec::new();
     below(object.value, &mut Vec::new(), &mut found);
-    for (holder, key) in found.into_iter().filter(|(holder, _)| !holder.is_empty() && *holder != known) {
+    found.retain(|found| !found.path.is_empty() && found.path != known && !is_secret(kind, &found.path));
+    let (pods, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| is_pod(found.holder));
+    let mut asks = None;
+    for Found { path, holder, .. } in pods {
+        let base = [object.base.as_slice(), &path].concat();
+        let pod = Template { kind: "Pod", path: &[], pod: holder, is_known: false };
+        asks = Some(checker.pod(object, &base, holder, pod) || asks == Some(true));
+    }
+    // With a template where most have theirs, it was counted.
+    if let Some(asks) = asks.filter(|_| template.is_none()) {
+        checker.count(object, asks);
+    }
+    for Found { path: holder, key, .. } in others {
         let text = format!(
             "{PREFIX}{key} stands in {}, and whether {} makes pods of that is not known here: it was not checked",
             describe(&holder),
@@ -45,8 +59,27 @@ pub fn check(checker: &mut Checker<'_, '_>, object: &Object<'_>) {
     }
 }
 
-/// What has metadata with annotations of ours, and the first of them. The reader has limited the depth.
-fn below<'v>(value: &'v Value, path: &mut Vec<Step>, found: &mut Vec<(Vec<Step>, &'v str)>) {
+/// What has metadata with annotations of ours.
+struct Found<'v> {
+    path: Vec<Step>,
+    holder: &'v Value,
+    /// The first of them, without the prefix.
+    key: &'v str,
+}
+
+/// Whether it is made like a pod, or its template.
+fn is_pod(holder: &Value) -> bool {
+    holder.pointer("/spec/containers").is_some_and(Value::is_array)
+}
+
+/// Whether it is the Secret that an operator makes of the object.
+fn is_secret(kind: Option<&str>, path: &[Step]) -> bool {
+    matches!(kind, Some("ExternalSecret" | "ClusterExternalSecret" | "SealedSecret"))
+        && path.last() == Some(&Step::from("template"))
+}
+
+/// Looks for them. The reader has limited the depth.
+fn below<'v>(value: &'v Value, path: &mut Vec<Step>, found: &mut Vec<Found<'v>>) {
     match value {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
@@ -60,7 +93,7 @@ fn below<'v>(value: &'v Value, path: &mut Vec<Step>, found: &mut Vec<(Vec<Step>,
             let mut ours = metadata.flat_map(|metadata| texts(metadata, "annotations"));
             let first =
                 ours.find_map(|(key, _)| key.strip_prefix(PREFIX).filter(|key| *key != Key::Status.name()));
-            found.extend(first.map(|key| (path.clone(), key)));
+            found.extend(first.map(|key| Found { path: path.clone(), holder: value, key }));
             for (key, member) in members {
                 path.push(Step::Key(key.clone()));
                 below(member, path, found);

@@ -18,6 +18,7 @@ use crate::{
         objects::texts,
         workload::{self, Template},
     },
+    prose::a,
 };
 
 /// Annotations of ours that stand on some pod of the input.
@@ -149,12 +150,6 @@ fn labels(
         format!("{keys} among the labels, where nobody looks: annotations are read")
     };
     push(checker, object, (above, "labels"), &lost, (Severity::Error, words));
-}
-
-/// A kind, with its article.
-pub fn a(kind: &str) -> String {
-    let article = if kind.starts_with(['A', 'E', 'I', 'O', 'U', 'o']) { "an" } else { "a" };
-    format!("{article} {kind}")
 }
 
 /// Keys that stand somewhere: the first, and how many more.

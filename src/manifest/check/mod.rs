@@ -330,7 +330,14 @@ impl<'a> Manifests<'a> {
             input.map(|Input { name, directory, .. }| directory.as_ref().or(name.as_ref()))
         };
         let told = collector.findings.iter().map(|finding| finding.place.input);
-        let full: BTreeSet<_> = told.chain(objects.iter().map(|object| object.file)).map(named).collect();
+        // `kubectl get -o yaml` prints one of a namespace that has none.
+        let is_empty_list =
+            |document: &Document<'_>| document.piece.value.as_ref().is_ok_and(objects::is_empty_list);
+        let lists = self.files.iter().enumerate();
+        let lists =
+            lists.filter(|(_, file)| file.documents.iter().any(is_empty_list)).map(|(index, _)| index);
+        let objects = objects.iter().map(|object| object.file);
+        let full: BTreeSet<_> = told.chain(objects).chain(lists).map(named).collect();
         let mut seen = BTreeSet::new();
         for file in 0..self.files.len() {
             let Some(name) = named(file) else { continue };

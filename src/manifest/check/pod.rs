@@ -64,7 +64,20 @@ impl Checker<'_, '_> {
             self.namespace(object);
         } else if let Some(template) = workload::pod(object.value) {
             let path: Vec<Step> = template.path.iter().map(|&key| key.into()).collect();
-            self.pod(object, &[object.base.as_slice(), &path].concat(), template);
+            let base = [object.base.as_slice(), &path].concat();
+            let asks = self.pod(object, &base, object.value, template);
+            self.count(object, asks);
+        }
+    }
+
+    /// Counts an object that makes pods.
+    pub fn count(&mut self, object: &Object<'_>, asks: bool) {
+        if asks {
+            self.summary.asking += 1;
+            let namespace = object.namespace(self.default_namespace).to_owned();
+            self.asked_in.entry(namespace).or_default().push(object.name());
+        } else {
+            self.summary.silent.push(object.name());
         }
     }
 
@@ -90,11 +103,18 @@ impl Checker<'_, '_> {
         for Warning { code, subject, message } in warnings {
             self.collector.push(Severity::Warning, code, at(&subject, code), about, &message);
         }
-        self.annotations(object, &home, about);
+        self.annotations(object, object.value, &home, about);
     }
 
-    fn pod(&mut self, object: &Object<'_>, base: &[Step], template: Template<'_>) {
-        let Some(home) = self.manifests.home(object, base) else { return };
+    /// Judges the pod at `base`, which is the `holder`'s template; whether it asks for injection.
+    pub fn pod(
+        &mut self,
+        object: &Object<'_>,
+        base: &[Step],
+        holder: &Value,
+        template: Template<'_>,
+    ) -> bool {
+        let Some(home) = self.manifests.home(object, base) else { return false };
         let name = object.name();
         let namespace = object.namespace(self.default_namespace).to_owned();
         let about = Some((name.as_str(), namespace.as_str()));
@@ -110,21 +130,15 @@ impl Checker<'_, '_> {
         let annotations = metadata.and_then(|metadata| metadata.get("annotations"));
         let keys = annotations.and_then(Value::as_object).into_iter().flatten();
         if keys.clone().any(|(key, _)| key.starts_with(PREFIX)) {
-            self.annotations(object, &home, about);
+            self.annotations(object, template.pod, &home, about);
         }
         // What is no text was told; the rest is judged as if it were.
-        let value = with_texts(object, template.path);
+        let value = as_made(holder, template);
         let Some(Made { pod, with_token }) = workload::made(template.kind, &value) else {
-            return;
+            return false;
         };
         let outcome = inject::inject(&pod, &context);
         let asks = !matches!(outcome, Outcome::Skipped { .. });
-        if asks {
-            self.summary.asking += 1;
-            self.asked_in.entry(namespace.clone()).or_default().push(name.clone());
-        } else {
-            self.summary.silent.push(name.clone());
-        }
         let of_namespace = known
             .and_then(|known| Some((self.manifests.home(&known.object, &known.object.base)?, &known.object)));
         let of_namespace = of_namespace.as_ref().map(|(home, object)| (home, *object));
@@ -187,12 +201,18 @@ impl Checker<'_, '_> {
                 }
             }
         }
+        asks
     }
 
     /// What the API server refuses before anybody else looks at it.
-    fn annotations(&mut self, object: &Object<'_>, home: &Home<'_, '_>, about: Option<(&str, &str)>) {
-        let pod = workload::pod(object.value).map_or(object.value, |template| template.pod);
-        let annotations = pod.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    fn annotations(
+        &mut self,
+        object: &Object<'_>,
+        holder: &Value,
+        home: &Home<'_, '_>,
+        about: Option<(&str, &str)>,
+    ) {
+        let annotations = holder.get("metadata").and_then(|metadata| metadata.get("annotations"));
         for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
             let path = home.path(&["metadata", "annotations", key]);
             let mut push = |code, part, message: &str| {
@@ -325,10 +345,14 @@ fn is_of_namespace(subject: &Subject) -> bool {
     )
 }
 
-/// The object with texts for all annotations of its pod.
-fn with_texts(object: &Object<'_>, path: &[&str]) -> Value {
-    let mut value = object.value.clone();
-    let pod = path.iter().try_fold(&mut value, |value, key| value.get_mut(key));
+/// The holder of a pod with texts for all annotations of the pod, and names for its containers where its operator gives
+/// them.
+fn as_made(holder: &Value, template: Template<'_>) -> Value {
+    let mut value = holder.clone();
+    let mut pod = template.path.iter().try_fold(&mut value, |value, key| value.get_mut(key));
+    if let Some(pod) = &mut pod {
+        **pod = template.named().into_owned();
+    }
     let annotations = pod.and_then(|pod| pod.get_mut("metadata")?.get_mut("annotations")?.as_object_mut());
     for (_, value) in annotations.into_iter().flatten() {
         match value {
