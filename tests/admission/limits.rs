@@ -56,6 +56,7 @@ async fn bodies_whose_tree_would_be_many_times_their_size_get_413() {
         .write_all(format!("{head}Content-Length: {}\r\n\r\n{dense}", dense.len()).as_bytes())
         .await
         .unwrap();
+    stream.flush().await.unwrap();
     let said = soon(async {
         let mut said = vec![0; 12];
         stream.read_exact(&mut said).await.unwrap();

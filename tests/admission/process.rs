@@ -197,6 +197,7 @@ async fn requests_in_flight_are_answered_before_it_ends() {
     eventually(async || tokio::net::TcpStream::connect(address).await.is_err()).await;
     assert!(!end.is_finished());
     stream.write_all(&body[100..]).await.unwrap();
+    stream.flush().await.unwrap();
     let mut said = String::new();
     let _ = soon(tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut said)).await;
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("\"allowed\":true"), "{said}");
