@@ -356,7 +356,7 @@ fn tags_and_clones_environments() {
 fn rotates_secrets() {
     let Some(esc) = Esc::start() else { return };
     esc.run(&["env", "init", ENV]);
-    let text = "values:\n  db:\n    fn::rotate::password:\n      inputs: {length: 24} # long\n  bad:\n    fn::rotate::password:\n      inputs: {length: 1}\n";
+    let text = "values:\n  db:\n    fn::rotate::password:\n      inputs: {length: 24} # long\n  bad:\n    fn::rotate::password:\n      inputs: {length: 8, minLower: 9}\n";
     let file = esc.file("definition.yaml", text);
     esc.run(&["env", "edit", ENV, "-f", &file]);
     let said = esc.run(&["env", "rotate", ENV, "db"]);
@@ -365,7 +365,8 @@ fn rotates_secrets() {
     assert_eq!(first["current"].as_str().unwrap().len(), 24);
     let said = esc.run(&["env", "rotate", ENV]);
     assert!(
-        said.contains("rotated with errors") && said.contains("Path: bad, error: password: `length`"),
+        said.contains("rotated with errors")
+            && said.contains("Path: bad, error: password: the least numbers"),
         "{said}"
     );
     let second: Value = serde_json::from_str(&esc.run(&["open", ENV, "db"])).unwrap();
