@@ -61,7 +61,7 @@ fn security_contexts_of_all_kinds_receive() {
     }
     for (name, ..) in &cases {
         let pod = shop.ready(name);
-        assert_eq!(shop.log(name, "app"), sums(&password), "{name}");
+        shop.logs(name, "app", &sums(&password));
         if *name == "guaranteed" {
             assert_eq!(pod["status"]["qosClass"], "Guaranteed");
         }
@@ -92,7 +92,7 @@ fn init_containers_and_native_sidecars_of_the_user_receive_before_the_applicatio
         shop.apply(&pod(name, &annotations, &whole));
         let pod = shop.ready(name);
         for container in ["migrate", "proxy", "app"] {
-            assert_eq!(shop.log(name, container), sums(&password), "{container} of {name}");
+            shop.logs(name, container, &sums(&password));
         }
         assert_eq!(pod["spec"]["initContainers"][0]["name"], "esc-agent");
     }
@@ -112,7 +112,7 @@ fn a_pod_in_the_nodes_network_receives() {
     shop.apply(&pod("host", &asks(&shop), &host));
     let pod = shop.ready("host");
     assert_eq!(pod["status"]["podIP"], pod["status"]["hostIP"]);
-    assert_eq!(shop.log("host", "app"), sums(&password));
+    shop.logs("host", "app", &sums(&password));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn quotas_and_limit_ranges_count_the_agent_and_let_it_run() {
     });
     shop.apply(&once("shop", &asks(&shop), spec(READS)));
     assert_eq!(shop.exit_code("shop", "app"), 0);
-    assert_eq!(shop.log("shop", "app"), sums(&password));
+    shop.logs("shop", "app", &sums(&password));
 }
 
 #[test]

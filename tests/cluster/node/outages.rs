@@ -52,7 +52,7 @@ fn without_esc_a_pod_waits_and_starts_when_it_is_back() {
 
     esc.come_back();
     shop.ready("shop");
-    assert_eq!(shop.log("shop", "app"), format!("{}  -\n", sha256(&password)));
+    shop.logs("shop", "app", &format!("{}  -\n", sha256(&password)));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn without_esc_a_pod_starts_without_its_values_if_it_said_so() {
         &spec(&format!("echo ${{PASSWORD-nothing}}; ls /run/secrets/esc; {STAY}")),
     ));
     shop.ready("shop");
-    let log = shop.log("shop", "app");
+    let log = shop.logged("shop", "app", "nothing");
     // The wrapper writes to stderr and the application to stdout: the runtime reads both, in no order.
     let mut said = log.lines().collect::<Vec<_>>();
     said.sort_by_key(|line| !line.contains("[ESC507]"));

@@ -157,7 +157,7 @@ fn jobs_and_cron_jobs_complete_beside_the_sidecar() {
     for pod in &pods {
         let name = pod["metadata"]["name"].as_str().unwrap();
         if pod["status"]["phase"] == "Succeeded" {
-            assert_eq!(shop.log(name, "app"), format!("{}  -\n", sha256(&password)));
+            shop.logs(name, "app", &format!("{}  -\n", sha256(&password)));
             assert_eq!(status(pod, "esc-agent")["state"]["terminated"]["exitCode"], 0, "{pod:#}");
         }
     }

@@ -32,7 +32,7 @@ fn expect_a_new_pod(shop: &Shop, name: &str, asks: &Value, password: &str) {
     });
     shop.ready(name);
     let sum = sha256(password);
-    assert_eq!(shop.log(name, "app"), format!("{sum}  -\n{sum}  -\n"), "{name}");
+    shop.logs(name, "app", &format!("{sum}  -\n{sum}  -\n"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn the_application_is_the_first_process_and_ends_as_it_likes() {
     // It may end before it can say that it has sent the signal.
     shop.exec("told", &["/bin/kill", "-TERM", "1"]);
     assert_eq!(shop.exit_code("told", "app"), 7);
-    assert!(shop.log("told", "app").contains("told to stop"));
+    shop.logged("told", "app", "told to stop");
     assert_eq!(shop.exit_code("fails", "app"), 42);
     // The signal of kubelet, when the pod is deleted.
     let mut patient = spec(stays);
@@ -62,7 +62,7 @@ fn an_image_without_a_command_gets_its_variables_from_kubelet_and_so_do_probes_a
     let first = &pod["spec"]["containers"][0]["env"][0];
     assert!(first["valueFrom"]["fileKeyRef"].is_object(), "{first}");
     assert!(pod["spec"]["containers"][0]["command"].is_null());
-    assert_eq!(shop.log("plain", "app"), format!("{expected}\n{}\n", sha256(&multi)));
+    shop.logs("plain", "app", &format!("{expected}\n{}\n", sha256(&multi)));
     let seen = shop.exec("plain", &["/bin/sh", "-c", &sum("DATABASE_URL")]).expect("kubectl exec");
     assert_eq!(seen.trim(), expected);
     assert!(!pod.to_string().contains(&url));

@@ -144,6 +144,14 @@ impl Shop {
         self.namespace.kubectl(["logs", name, "-c", container], &Value::Null).stdout
     }
 
+    /// Waits until the log is this and no more: a container may be ready before its program has said anything.
+    #[track_caller]
+    pub fn logs(&self, name: &str, container: &str, expected: &str) {
+        self.eventually_with(&format!("{container} of {name} logs {expected:?}"), "", || {
+            (self.log(name, container) == expected).then_some(())
+        });
+    }
+
     /// Waits until the log has this.
     #[track_caller]
     pub fn logged(&self, name: &str, container: &str, text: &str) -> String {
