@@ -56,9 +56,14 @@ impl Files {
         let unusable = |source| ConfigError::Directory { path: directory.to_owned(), source };
         let root = directory.canonicalize().map_err(unusable)?;
         // Fails now rather than at the first request.
-        let folders = folders(&root).map_err(unusable)?;
-        if let Some(name) = organizations.iter().find(|name| !folders.contains(name)) {
-            let known = folders.into_iter().filter(|name| check_organization(name).is_ok()).collect();
+        let known: Vec<_> = folders(&root)
+            .map_err(unusable)?
+            .into_iter()
+            .filter(|name| check_organization(name).is_ok())
+            .collect();
+        // An empty directory may still be filled, as a volume of a pod by another container.
+        let missing = organizations.iter().find(|name| !known.contains(name));
+        if let Some(name) = missing.filter(|_| !known.is_empty()) {
             let (name, path) = (name.clone(), directory.to_owned());
             return Err(ConfigError::NoFolder { name, path, known });
         }
