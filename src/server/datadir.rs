@@ -29,8 +29,8 @@ pub enum StorageError {
         /// What the system said.
         source: io::Error,
     },
-    /// Others could put another database or key into it.
-    #[error("others than its owner can change what is in the data directory {0}: chmod 700 {0}, or, where that can't be, as with \
+    /// Anybody could put another database or key into it.
+    #[error("everybody on this machine can change what is in the data directory {0}: chmod 700 {0}, or, where that can't be, as with \
              volumes of pods, give --data a directory in it", path.display())]
     Mode {
         /// As it was given.

@@ -58,7 +58,7 @@ pub enum KeyError {
         source: io::Error,
     },
     /// Others could read it.
-    #[error("{0} can be used by others than its owner: chmod 600 {0}", path.display())]
+    #[error("everybody on this machine can use {0}: chmod 600 {0}", path.display())]
     Mode {
         /// The file.
         path: PathBuf,

@@ -280,6 +280,21 @@ fn files_that_were_imported_are_never_looked_at_again() {
 }
 
 #[test]
+fn a_directory_that_is_filled_later_is_served_and_never_imported() {
+    let place = Place::new();
+    fs::create_dir(place.at("empty")).unwrap();
+    let empty = place.name("empty");
+    let flags = ["--data", &place.name("data"), "--dir", &empty, "--organization", "acme"];
+    let (code, _, err) = text(&place.server(&flags).output().unwrap());
+    assert!(code == Some(78) && err.contains("there is none"), "{err}");
+    let (child, url) = start(&mut place.server(&["--dir", &empty, "--organization", "acme"]));
+    write(&place.at("empty"), "acme/p/e.yaml", "values: {a: 1}");
+    let mut get = binary(&["get", "acme/p/e", "a", "--api-url", &url, "--token-file"]);
+    assert_eq!(text(&get.arg(place.at("token")).output().unwrap()).1, "1\n");
+    assert_eq!(stop(child, rustix::process::Signal::TERM).0, Some(0));
+}
+
+#[test]
 fn a_file_that_can_t_be_imported_is_named() {
     let place = Place::new();
     // Too large as it is, and only when its secret is sealed.

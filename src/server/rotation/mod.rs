@@ -2,8 +2,9 @@
 //!
 //! A secret that was rotated and not kept is lost for ever, so everything that can fail is tried before the first
 //! rotator is asked: whether the definition can be read, evaluated and rewritten, whether it has room for what is new, and
-//! whether the audit log takes a line. After that nothing stops what was begun: neither a client that goes away nor a rotator that fails nor somebody
-//! who changes the definition meanwhile. What could be rotated is kept, and what could not is told.
+//! whether the audit log takes a line. After that nothing stops what was begun: neither a client that goes away nor a
+//! rotator that fails nor somebody who changes the definition meanwhile. What could be rotated is kept, and what could not
+//! is told.
 //!
 //! A new state is kept at once, as a revision, while other rotators are still being asked: whoever ends the process
 //! takes away at most what was answered in that very moment, and what was not answered yet.

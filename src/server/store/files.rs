@@ -53,34 +53,33 @@ struct LeadsOut;
 impl Files {
     /// Checks the directory and the names.
     pub(in crate::server) fn new(directory: &Path, organizations: Vec<String>) -> Result<Self, ConfigError> {
-        let unusable = |source| ConfigError::Directory { path: directory.to_owned(), source };
-        let root = directory.canonicalize().map_err(unusable)?;
-        // Fails now rather than at the first request.
-        let known: Vec<_> = folders(&root)
-            .map_err(unusable)?
-            .into_iter()
-            .filter(|name| check_organization(name).is_ok())
-            .collect();
+        let known = known(directory).map_err(|source| unusable(directory, source))?;
         // An empty directory may still be filled, as a volume of a pod by another container.
-        let missing = organizations.iter().find(|name| !known.contains(name));
-        if let Some(name) = missing.filter(|_| !known.is_empty()) {
-            let (name, path) = (name.clone(), directory.to_owned());
-            return Err(ConfigError::NoFolder { name, path, known });
+        match organizations.iter().find(|name| !known.contains(name)) {
+            Some(name) if !known.is_empty() => Err(no_folder(name, directory, known)),
+            _ => Self::of(directory, organizations),
         }
-        let tags = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| ConfigError::NoRandomness)?;
-        Ok(Self { root, organizations, tags })
     }
 
     /// The same for a store that begins with what is there, and may have other organizations beside that. Of all that are
-    /// named, one at least has to be there: `--dir` is given for something.
+    /// named, one at least has to be there: files that come later are never looked at.
     pub(in crate::server) fn to_import(
         directory: &Path,
         organizations: &[String],
     ) -> Result<Self, ConfigError> {
-        let is_there = |name: &&String| directory.join(name).is_dir();
-        let there: Vec<_> = organizations.iter().filter(is_there).cloned().collect();
-        Self::new(directory, if there.is_empty() { organizations.to_vec() } else { there })
+        let known = known(directory).map_err(|source| unusable(directory, source))?;
+        let there: Vec<_> = organizations.iter().filter(|name| known.contains(name)).cloned().collect();
+        match organizations.first() {
+            Some(name) if there.is_empty() => Err(no_folder(name, directory, known)),
+            _ => Self::of(directory, there),
+        }
+    }
+
+    fn of(directory: &Path, organizations: Vec<String>) -> Result<Self, ConfigError> {
+        let root = directory.canonicalize().map_err(|source| unusable(directory, source))?;
+        let tags = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| ConfigError::NoRandomness)?;
+        Ok(Self { root, organizations, tags })
     }
 
     /// Every environment, for another store.
@@ -186,6 +185,21 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+/// The organizations that a directory has.
+fn known(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = folders(directory)?;
+    names.retain(|name| check_organization(name).is_ok());
+    Ok(names)
+}
+
+fn unusable(directory: &Path, source: io::Error) -> ConfigError {
+    ConfigError::Directory { path: directory.to_owned(), source }
+}
+
+fn no_folder(name: &str, directory: &Path, known: Vec<String>) -> ConfigError {
+    ConfigError::NoFolder { name: name.to_owned(), path: directory.to_owned(), known }
+}
+
 /// The names of the folders in a directory.
 fn folders(directory: &Path) -> io::Result<Vec<String>> {
     let is_folder = |entry: &DirEntry| entry.path().is_dir();
@@ -207,9 +221,7 @@ impl Store for Files {
         if !self.organizations.is_empty() {
             return Ok(self.organizations.clone());
         }
-        let mut names = folders(&self.root).map_err(StoreError::Directory)?;
-        names.retain(|name| check_organization(name).is_ok());
-        Ok(names)
+        known(&self.root).map_err(StoreError::Directory)
     }
 
     fn has_organization(&self, name: &str) -> Result<bool, StoreError> {
