@@ -21,6 +21,7 @@
 //! | [`demo`] | the whole flow on one machine, without a cluster | yes |
 //! | [`probe`] | whether an installation works, tried as the API server would | yes |
 //! | [`kubeconfig`] | where the API server is, and errors about it that quote no secret | yes |
+//! | [`exposure`] | who else can use a file that holds a secret | yes |
 //! | [`prose`] | text for people: lists that stay short, lines that fit | no |
 //! | [`secret`] | the one type that holds secret bytes | no |
 //!
@@ -35,6 +36,7 @@ pub mod convert;
 pub mod demo;
 pub mod doctor;
 pub mod esc;
+pub mod exposure;
 pub mod inject;
 pub mod kubeconfig;
 pub mod lang;

@@ -15,9 +15,9 @@ use super::{
 use crate::{
     client::{AccessError, Budget, Cause, Client, Credentials, Repeat, Settings},
     esc::{reference::Reference, value::Value},
+    exposure,
     inject::Policy,
     secret::Secret,
-    server::exposure,
 };
 
 /// How long a command waits for an environment: providers may be slow. It tries once; a person tries again.

@@ -21,9 +21,10 @@ use super::{
 };
 use crate::{
     esc::pattern::Pattern,
+    exposure,
     secret::Secret,
     server::{
-        Clock, Config, ConfigError, External, Right, Server, Storage, exposure,
+        Clock, Config, ConfigError, External, Right, Server, Storage,
         identity::{self, Issuer},
         new_token,
     },

@@ -216,21 +216,16 @@ impl Client {
     }
 
     async fn open(&mut self, reference: &Reference, budget: &Budget) -> Result<Session, AccessError> {
-        let esc = self.endpoint.shown();
-        let fail = |cause| AccessError {
-            action: Action::Open { environment: reference.to_string() },
-            esc: esc.clone(),
-            cause,
-        };
+        let action = || Action::Open { environment: reference.to_string() };
         if reference.version().is_some_and(|version| !endpoint::is_segment(version)) {
-            return Err(fail(Cause::NotFound));
+            return Err(self.failed(action(), Cause::NotFound));
         }
         let url = self.endpoint.open(reference);
         let answer = self
             .authorized(reference.organization(), self.opens, budget, |http| http.post(url.clone()))
-            .await?
-            .map_err(fail)?;
-        Session::read(answer.body.expose()).map_err(fail)
+            .await?;
+        let session = answer.and_then(|answer| Session::read(answer.body.expose()));
+        session.map_err(|cause| self.failed(action(), cause))
     }
 
     async fn read(
@@ -239,22 +234,17 @@ impl Client {
         session: &Session,
         budget: &Budget,
     ) -> Result<Value, AccessError> {
-        let esc = self.endpoint.shown();
-        let fail = |cause| AccessError {
-            action: Action::Read { environment: reference.to_string() },
-            esc: esc.clone(),
-            cause,
-        };
         let url: Url = self.endpoint.session(reference, session.0.expose_str().unwrap_or_default());
         let answer = self
             .authorized(reference.organization(), Repeat::Freely, budget, |http| http.get(url.clone()))
             .await?;
-        match answer {
-            Ok(answer) => Value::from_environment(answer.body.expose()).map_err(|error| fail(error.into())),
+        let value = match answer {
+            Ok(answer) => Value::from_environment(answer.body.expose()).map_err(Cause::from),
             // It was there a moment ago: it is the session that is unknown, not the environment.
-            Err(Cause::NotFound) => Err(fail(Cause::SessionGone)),
-            Err(cause) => Err(fail(cause)),
-        }
+            Err(Cause::NotFound) => Err(Cause::SessionGone),
+            Err(cause) => Err(cause),
+        };
+        value.map_err(|cause| self.failed(Action::Read { environment: reference.to_string() }, cause))
     }
 
     /// Sends a request with the organization's token. A token that ESC does not accept is got anew, once: what ESC
@@ -268,11 +258,11 @@ impl Client {
         budget: &Budget,
         request: impl Fn(&reqwest::Client) -> RequestBuilder,
     ) -> Result<Result<Answer, Cause>, AccessError> {
+        let esc = self.endpoint.shown();
         let mut renewed = false;
         loop {
             let token = self.token(organization, budget).await?;
             let authorization = authorization(&token);
-            let esc = self.endpoint.shown();
             let result = retry::run(budget, repeat, &self.patience, &esc, async |left| {
                 let mut request = request(&self.http)
                     .header(header::ACCEPT, ACCEPT)

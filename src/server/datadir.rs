@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
-    ConfigError, exposure,
+    ConfigError,
     store::{Database, StoreError},
 };
+use crate::exposure;
 
 /// The database in a data directory.
 pub(super) const DATABASE: &str = "esc.redb";

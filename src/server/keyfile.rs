@@ -6,8 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::exposure;
-use crate::secret::Secret;
+use crate::{exposure, secret::Secret};
 
 /// Reads a key file, at most so many bytes of it. None if everybody can use it.
 pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Secret>> {

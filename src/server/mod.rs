@@ -26,7 +26,6 @@ pub mod audit;
 mod datadir;
 mod error;
 mod evaluation;
-pub mod exposure;
 pub mod identity;
 mod jwt;
 mod keychange;

@@ -44,6 +44,7 @@ const ROOMS: &[Room] = &[
     room("kubeconfig", "where the API server is", 3, false),
     room("yaml", "YAML in and out", 1, true),
     room("secret", "bytes that show nothing", 2, true),
+    room("exposure", "who else can use a file", 5, false),
     room("prose", "text for people", 4, true),
 ];
 

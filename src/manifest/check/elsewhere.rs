@@ -6,14 +6,13 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{Object, pod::Checker};
+use super::{Object, misplaced::ours, pod::Checker};
 use crate::{
     codes::manifest as codes,
-    inject::keys::{Key, PREFIX},
+    inject::keys::PREFIX,
     manifest::{
         finding::Severity,
         locate::{Part, Step},
-        objects::texts,
         workload::{self, Template},
     },
     prose::a,
@@ -89,11 +88,8 @@ fn below<'v>(value: &'v Value, path: &mut Vec<Step>, found: &mut Vec<Found<'v>>)
             }
         }
         Value::Object(members) => {
-            let metadata = members.get("metadata").into_iter();
-            let mut ours = metadata.flat_map(|metadata| texts(metadata, "annotations"));
-            let first =
-                ours.find_map(|(key, _)| key.strip_prefix(PREFIX).filter(|key| *key != Key::Status.name()));
-            found.extend(first.map(|key| Found { path: path.clone(), holder: value, key }));
+            let first = members.get("metadata").and_then(|metadata| ours(metadata, "annotations").next());
+            found.extend(first.map(|(key, _)| Found { path: path.clone(), holder: value, key }));
             for (key, member) in members {
                 path.push(Step::Key(key.clone()));
                 below(member, path, found);

@@ -36,7 +36,7 @@ impl<'m> Delivered<'m> {
 }
 
 /// The keys of ours, without the prefix, that ask for something.
-fn ours<'v>(metadata: &'v Value, list: &str) -> impl Iterator<Item = (&'v str, &'v str)> {
+pub(super) fn ours<'v>(metadata: &'v Value, list: &str) -> impl Iterator<Item = (&'v str, &'v str)> {
     let ours = texts(metadata, list).filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value)));
     ours.filter(|(key, _)| *key != Key::Status.name())
 }

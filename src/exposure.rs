@@ -15,21 +15,22 @@ use std::{
 const OTHERS_WRITE: u32 = 0o022;
 
 /// The part of a mode that lets somebody in who need not be.
-pub(super) fn excess(metadata: &Metadata) -> u32 {
+pub fn excess(metadata: &Metadata) -> u32 {
     metadata.mode() & if is_ours(metadata) { 0o077 } else { 0o037 }
 }
 
 /// Whether everybody could change what is in a directory: its files can be replaced, whatever their own modes are.
-pub(super) fn can_be_changed_by_everybody(metadata: &Metadata) -> bool {
+pub fn can_be_changed_by_everybody(metadata: &Metadata) -> bool {
     metadata.mode() & 0o002 != 0
 }
 
 /// Whether everybody can do anything with a file.
-pub(super) fn is_everybodys(metadata: &Metadata) -> bool {
+pub fn is_everybodys(metadata: &Metadata) -> bool {
     metadata.mode() & 0o007 != 0
 }
 
-pub(super) fn is_ours(metadata: &Metadata) -> bool {
+/// Whether a file belongs to the user that we run as.
+pub fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
