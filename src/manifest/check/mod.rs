@@ -27,6 +27,7 @@ use crate::{
 
 mod elsewhere;
 mod misplaced;
+mod places;
 mod pod;
 mod resolve;
 

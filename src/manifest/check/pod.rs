@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Asking, At, Checked, Collector, Manifests, Object, Refused, Summary};
+use super::{
+    Asking, Checked, Collector, Manifests, Object, Refused, Summary,
+    places::{is_of_namespace, own_words, place},
+};
 use crate::{
     agent::plan::{self, Plan},
-    codes::{Code, annotations as said, installation, manifest as codes, pod as pods},
+    codes::{Code, annotations as said, installation, manifest as codes},
     inject::{
         self, Context, LABEL, Namespace, Opening, Outcome, Policy, Problem, Warning,
         keys::{Key, PREFIX},
         names::AGENT,
-        subject::{Source, Subject},
+        subject::Subject,
     },
     manifest::{
         finding::Severity,
-        locate::{self, Home, Part, Place, Step},
+        locate::{Home, Part, Step},
         objects::{self, texts},
         workload::{self, Made, Template},
     },
@@ -295,55 +298,6 @@ const SHOWN: usize = 5;
 
 /// Values of the label by which somebody says that nothing is to be injected.
 const CLOSED: [&str; 4] = ["", "disabled", "false", "none"];
-
-fn place(
-    object: &Object<'_>,
-    subject: &Subject,
-    code: Code,
-    home: &Home<'_, '_>,
-    namespace: Option<(&Home<'_, '_>, &Object<'_>)>,
-) -> At {
-    match locate::subject(subject, part(subject, code), home, namespace.map(|(home, _)| home)) {
-        Place::Pod(span) => (object.file, object.document, span),
-        Place::Namespace(span) => {
-            let object = namespace.map_or(object, |(_, object)| object);
-            (object.file, object.document, span)
-        }
-    }
-}
-
-/// Whether it is an annotation's key that is wrong, or its value.
-fn part(subject: &Subject, code: Code) -> Part {
-    let is_of_key = [
-        said::UNKNOWN_ANNOTATION,
-        said::VARIABLE_NAME,
-        said::FILE_NAME,
-        said::ORPHAN,
-        said::SAID_TWICE,
-        said::CONTRADICTION,
-        said::NO_MEANING,
-    ]
-    .contains(&code);
-    let names_container = matches!(subject, Subject::Annotation { key, .. } if key.starts_with("command."));
-    if is_of_key || (names_container && code == pods::UNKNOWN_CONTAINER) { Part::Key } else { Part::Value }
-}
-
-/// At the namespace itself nobody needs to be told that it is the namespace's.
-fn own_words(subject: &Subject) -> Subject {
-    match subject.clone() {
-        Subject::Annotation { key, .. } => Subject::own(key),
-        Subject::Config { at, focus, .. } => Subject::Config { source: Source::Pod, at, focus },
-        other => other,
-    }
-}
-
-fn is_of_namespace(subject: &Subject) -> bool {
-    matches!(
-        subject,
-        Subject::Annotation { source: Source::Namespace, .. }
-            | Subject::Config { source: Source::Namespace, .. }
-    )
-}
 
 /// The holder of a pod with texts for all annotations of the pod, and names for its containers where its operator gives
 /// them.
