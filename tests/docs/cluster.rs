@@ -2,11 +2,7 @@
 //! by them. Blocks marked `console cluster typed` are these, and none of them is left out.
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
+    collections::BTreeMap, ffi::OsString, os::unix::fs::symlink, path::PathBuf, process::Command,
     time::Duration,
 };
 
@@ -45,38 +41,35 @@ const KUSTOMIZE: Story = &[("deploy/README.md", "deploy")];
 /// With a certificate that somebody has made.
 const OWN_CERTIFICATE: Story = &[("certs/README.md", "Bring your own")];
 
+const STORIES: [Story; 3] = [QUICK_START, KUSTOMIZE, OWN_CERTIFICATE];
+
 #[test]
 #[ignore = "needs a cluster of its own: tests/cluster/up"]
 fn commands_for_a_cluster_do_what_the_pages_show() {
     let cluster = Cluster::find();
     let pages = pages();
-    let mut typed = Vec::new();
-    for story in [QUICK_START, KUSTOMIZE, OWN_CERTIFICATE] {
+    for story in STORIES {
         cluster.clear();
         let mut session = cluster.session();
         for (page, section) in story {
             let page = pages.iter().find(|other| other.name == *page).expect(page);
-            typed.extend(tell(&mut session, page, section));
+            tell(&mut session, page, section);
         }
     }
     cluster.clear();
-    let left_out: Vec<_> = marked(&pages).into_iter().filter(|place| !typed.contains(place)).collect();
-    assert!(left_out.is_empty(), "no story here has the blocks of {left_out:?}");
 }
 
 /// Until nobody is asked any more who has the former values, and then some: readers take longer for the next command.
 const LAST_ANSWERS: Duration = Duration::from_secs(7);
 
-/// Types a section, and says which blocks for a cluster it had.
-fn tell(session: &mut Session, page: &Page, section: &str) -> Vec<String> {
-    let mut typed = Vec::new();
+/// Types a section.
+fn tell(session: &mut Session, page: &Page, section: &str) {
     for block in blocks_of(page, section) {
         if let Some(name) = name(&block) {
             session.write(name, &block.text);
         }
-        let is_for_clusters = is_marked(&block);
         let is_ordinary = !block.is_held && block.info == ["console"];
-        if !(is_for_clusters || is_ordinary) {
+        if !(is_marked(&block) || is_ordinary) {
             continue;
         }
         for step in steps(&block.text) {
@@ -86,12 +79,7 @@ fn tell(session: &mut Session, page: &Page, section: &str) -> Vec<String> {
                 std::thread::sleep(LAST_ANSWERS);
             }
         }
-        if is_for_clusters {
-            typed.push(place(page, &block));
-        }
     }
-    assert!(!typed.is_empty(), "{} has no commands for a cluster under {section:?}", page.name);
-    typed
 }
 
 /// What stands below a heading, up to the next one of any level.
@@ -112,18 +100,6 @@ fn blocks_of<'a>(page: &'a Page, section: &str) -> Vec<Block<'a>> {
 
 fn is_marked(block: &Block<'_>) -> bool {
     treatment(block) == Ok(Treatment::TypedOnACluster)
-}
-
-fn marked(pages: &[Page]) -> Vec<String> {
-    let of = |page: &Page| {
-        let blocks = read(&page.text).0;
-        blocks.iter().filter(|block| is_marked(block)).map(|block| place(page, block)).collect::<Vec<_>>()
-    };
-    pages.iter().flat_map(of).collect()
-}
-
-fn place(page: &Page, block: &Block<'_>) -> String {
-    format!("{}:{}", page.name, block.line)
 }
 
 /// The running cluster, which this test has for itself.
@@ -174,8 +150,6 @@ impl Cluster {
             "--ignore-not-found",
             "--timeout=120s",
         ]);
-        // In a namespace that is not ours, where roles for reading the cluster's own configuration lie.
-        self.kubectl(&["delete", "roles,rolebindings", "--namespace=kube-system", ours]);
     }
 
     fn kubectl(&self, arguments: &[&str]) {
@@ -186,11 +160,20 @@ impl Cluster {
 }
 
 #[test]
-fn each_story_names_sections_that_have_commands_for_a_cluster() {
+fn each_block_for_a_cluster_has_a_story_and_each_section_of_a_story_has_some() {
     let pages = pages();
-    for (page, section) in [QUICK_START, KUSTOMIZE, OWN_CERTIFICATE].into_iter().flatten() {
+    let marked = |page: &Page, blocks: Vec<Block<'_>>| -> Vec<String> {
+        let places = blocks.iter().filter(|block| is_marked(block));
+        places.map(|block| format!("{}:{}", page.name, block.line)).collect()
+    };
+    let mut told = Vec::new();
+    for (page, section) in STORIES.into_iter().flatten() {
         let page = pages.iter().find(|other| other.name == *page).expect(page);
-        assert!(blocks_of(page, section).iter().any(is_marked), "{} {section:?}", page.name);
+        let places = marked(page, blocks_of(page, section));
+        assert!(!places.is_empty(), "{} has no commands for a cluster under {section:?}", page.name);
+        told.extend(places);
     }
-    assert!(Path::new("tests/cluster/publish").is_file(), "tests run in the root of the repository");
+    let all = pages.iter().flat_map(|page| marked(page, read(&page.text).0));
+    let left_out: Vec<_> = all.filter(|place| !told.contains(place)).collect();
+    assert!(left_out.is_empty(), "no story has the blocks of {left_out:?}");
 }
