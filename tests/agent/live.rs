@@ -32,9 +32,21 @@ pub enum Mood {
 
 struct Shared {
     mood: Mutex<Mood>,
+    /// The mood of the last open. What was opened is read in it, so that no refresh is half of each.
+    opened: Mutex<Option<Mood>>,
     /// With what it proves who it is. Without, it speaks plain http.
     tls: Mutex<Option<Arc<ServerConfig>>>,
     opens: Mutex<Vec<Instant>>,
+}
+
+impl Shared {
+    fn mood(&self) -> Mood {
+        self.mood.lock().unwrap().clone()
+    }
+
+    fn mood_of_read(&self) -> Mood {
+        self.opened.lock().unwrap().clone().unwrap_or_else(|| self.mood())
+    }
 }
 
 /// The server; its threads end with the test process.
@@ -65,8 +77,12 @@ impl Live {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr().unwrap());
-        let shared =
-            Arc::new(Shared { mood: Mutex::new(mood), tls: Mutex::new(tls), opens: Mutex::default() });
+        let shared = Arc::new(Shared {
+            mood: Mutex::new(mood),
+            opened: Mutex::default(),
+            tls: Mutex::new(tls),
+            opens: Mutex::default(),
+        });
         let served = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -152,7 +168,11 @@ fn serve<S: Read + Write>(stream: &mut S, shared: &Shared, once: bool) -> Option
         }
         opens.len()
     };
-    let mood = shared.mood.lock().unwrap().clone();
+    let is_read = !is_open && !is_exchange;
+    let mood = if is_read { shared.mood_of_read() } else { shared.mood() };
+    if is_open {
+        *shared.opened.lock().unwrap() = Some(mood.clone());
+    }
     if let Mood::Slow(delay, _) = mood {
         std::thread::sleep(delay);
     }
@@ -160,7 +180,7 @@ fn serve<S: Read + Write>(stream: &mut S, shared: &Shared, once: bool) -> Option
     let (status, headers, body) = match mood {
         Mood::Down => return None,
         _ if is_exchange => (200, "", serde_json::json!({"access_token": EXCHANGED}).to_string()),
-        Mood::CutOff if !is_open => {
+        Mood::CutOff if is_read => {
             let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"properties\":{";
             let _ = stream.write_all(cut);
             return None;
