@@ -3,7 +3,7 @@
 //! ```console
 //! $ cargo bench --bench agent                                  # the bench profile's binary
 //! $ cargo xtask dist                                           # what ships
-//! $ cargo bench --bench agent -- --binary target/x86_64-unknown-linux-musl/dist/esc-injector
+//! $ cargo bench --bench agent -- --binary target/x86_64-unknown-linux-gnu/dist/esc-injector
 //! ```
 //!
 //! Processor time is what the scheduler counted for the process, which others on the machine change little; the time of
