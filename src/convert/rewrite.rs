@@ -29,10 +29,7 @@ pub fn workload(
     options: &Options,
     report: &mut Report,
 ) -> Option<Outcome> {
-    let found = workload::pod(object)?;
-    let mut named = object.clone();
-    *found.path.iter().try_fold(&mut named, |value, key| value.get_mut(*key))? = found.named().into_owned();
-    let object = &named;
+    let object = &workload::pod(object)?.named_in(object);
     let Template { path, pod: template, is_known, .. } = workload::pod(object)?;
     let spec = template.get("spec")?;
     let (namespace, _) = object::namespaced(object, &options.namespace);

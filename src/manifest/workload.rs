@@ -52,11 +52,25 @@ impl<'v> Template<'v> {
             return Cow::Borrowed(self.pod);
         }
         let mut pod = self.pod.clone();
-        for (list, word) in [("initContainers", "init-container"), ("containers", "user-container")] {
-            let containers = pod.get_mut("spec").and_then(|spec| spec.get_mut(list));
-            give_names(containers.and_then(Value::as_array_mut).map_or(&mut [][..], Vec::as_mut_slice), word);
-        }
+        name_containers(&mut pod);
         Cow::Owned(pod)
+    }
+
+    /// A copy of what holds the template, with such a pod in it.
+    pub fn named_in(&self, holder: &Value) -> Value {
+        let mut holder = holder.clone();
+        let pod = self.path.iter().try_fold(&mut holder, |value, key| value.get_mut(key));
+        if let Some(pod) = pod.filter(|_| !self.is_known) {
+            name_containers(pod);
+        }
+        holder
+    }
+}
+
+fn name_containers(pod: &mut Value) {
+    for (list, word) in [("initContainers", "init-container"), ("containers", "user-container")] {
+        let containers = pod.get_mut("spec").and_then(|spec| spec.get_mut(list));
+        give_names(containers.and_then(Value::as_array_mut).map_or(&mut [][..], Vec::as_mut_slice), word);
     }
 }
 

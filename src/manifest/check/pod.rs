@@ -302,11 +302,8 @@ const CLOSED: [&str; 4] = ["", "disabled", "false", "none"];
 /// The holder of a pod with texts for all annotations of the pod, and names for its containers where its operator gives
 /// them.
 fn as_made(holder: &Value, template: Template<'_>) -> Value {
-    let mut value = holder.clone();
-    let mut pod = template.path.iter().try_fold(&mut value, |value, key| value.get_mut(key));
-    if let Some(pod) = &mut pod {
-        **pod = template.named().into_owned();
-    }
+    let mut value = template.named_in(holder);
+    let pod = template.path.iter().try_fold(&mut value, |value, key| value.get_mut(key));
     let annotations = pod.and_then(|pod| pod.get_mut("metadata")?.get_mut("annotations")?.as_object_mut());
     for (_, value) in annotations.into_iter().flatten() {
         match value {
