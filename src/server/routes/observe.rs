@@ -83,7 +83,9 @@ pub(super) async fn observe(State(app): AppState, mut request: Request, next: Ne
     let peer = request.extensions().get::<Peer>().copied();
     let noted = Noted::default();
     request.extensions_mut().insert(noted.clone());
-    let shown = access_token(request.headers()).map(|token| Secret::new(token.to_vec()));
+    let is_audited = app.audit.is_some();
+    let token =
+        access_token(request.headers()).filter(|_| is_audited).map(|token| Secret::new(token.to_vec()));
     let limit = limit(&method, route.as_deref());
     let response = if announces_more(&request, limit) {
         too_large(limit).into_response()
@@ -94,7 +96,7 @@ pub(super) async fn observe(State(app): AppState, mut request: Request, next: Ne
     };
     let action = route.as_deref().and_then(|route| audit::action(&method, route));
     // Refused before anybody has asked for the token: who has a valid one is no stranger to the audit log.
-    if let Some(token) = shown
+    if let Some(token) = token
         && noted.0.principal.get().is_none()
         && response.status().as_u16() >= 400
         && let Ok(principal) = app.tokens.authenticate(token.expose(), app.clock.now())
@@ -102,7 +104,7 @@ pub(super) async fn observe(State(app): AppState, mut request: Request, next: Ne
         noted.principal(&principal, app.tokens.name(token.expose()));
     }
     let response = match action {
-        Some(action) if app.audit.is_some() => record(&app, action, &noted, peer, response).await,
+        Some(action) if is_audited => record(&app, action, &noted, peer, response).await,
         _ => response,
     };
     tracing::info!(
